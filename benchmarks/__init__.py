@@ -1,0 +1,1 @@
+"""Measurements of Ringfence, run with ``make bench``."""

@@ -1,0 +1,1 @@
+"""Programs that show Ringfence at work, each run with ``python -m examples.<name>``."""

@@ -1,0 +1,1 @@
+"""The motion: logs, shards and the command line that carry events into the fold and out again."""

@@ -1,0 +1,1 @@
+"""Claims about logs, shards and the command line."""

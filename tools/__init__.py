@@ -1,0 +1,1 @@
+"""Programs the developers run through ``make``; nothing here is part of the distribution."""
