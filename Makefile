@@ -1,0 +1,112 @@
+# Ringfence: every command of the project.  `make` alone lists them.
+#
+# The virtual environment .venv is built from the lock on first use.  Choose its interpreter with
+# `make PYTHON=python3.12 ...` (after `make clean`); by default the newest on the PATH that starts.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell tools/pythons.sh | head -n 1)
+UV_VERSION := 0.13.9
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+LOCKED := $(VENV)/.locked
+
+# How the tests are started; `make test PYTEST_ARGS='tests/core -k funding'` narrows them.
+PYTEST_ARGS ?= -n auto tests
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: $(INSTALLED) ## Show a crash: one market falls, liquidations follow, the journal is folded again
+	@$(BIN)/python -m examples.crash
+
+.PHONY: test
+test: $(INSTALLED) ## Run every test; the core must be covered completely
+	@$(BIN)/coverage erase
+	@$(BIN)/python -m pytest --cov --cov-report= $(PYTEST_ARGS)
+	@echo
+	@$(BIN)/coverage report
+	@echo
+	@echo "The core, every line and branch:"
+	@$(BIN)/coverage report --include='core/*' --fail-under=100
+
+.PHONY: check
+check: $(INSTALLED) ## Check style, types, import directions, house rules and generated files
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/test_tidy.py
+	@$(BIN)/python -m ringfence_schemas.generate --check
+	@$(BIN)/python -m tools.reference --check
+
+.PHONY: format
+format: $(INSTALLED) ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix-only
+	@$(BIN)/ruff format
+
+.PHONY: bench
+bench: $(INSTALLED) ## Measure the speed of the fold and of the logs on this machine
+	@$(BIN)/python -m benchmarks
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write schemas/generated/ and docs/reference/ again from the code
+	@$(BIN)/python -m ringfence_schemas.generate
+	@$(BIN)/python -m tools.reference
+
+.PHONY: golden
+golden: $(INSTALLED) ## Rewrite the expected outcomes in tests/scenarios/ (read the difference before you commit it)
+	@$(BIN)/python -m pytest -q tests/scenarios --golden
+	@git --no-pager diff --stat -- tests/scenarios
+
+.PHONY: test-all-pythons
+test-all-pythons: $(INSTALLED) ## Run the tests of schemas and core under every installed Python 3.11 to 3.13
+	@for python in $$(tools/pythons.sh --all); do \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "Python $$version"; \
+		$(MAKE) --no-print-directory VENV=.python-venvs/$$version PYTHON=$$python .python-venvs/$$version/.installed; \
+		.python-venvs/$$version/bin/python -m pytest -q -n auto tests/schemas tests/core; \
+	done
+
+.PHONY: lock
+lock: .lock-venv/bin/uv ## Resolve the dependencies again and write the lock files
+	@$(compile) --extra kafka --extra kafka-local --output-file requirements-kafka.lock
+	@$(compile) --constraint requirements-kafka.lock --output-file requirements.lock
+
+compile = .lock-venv/bin/uv pip compile pyproject.toml --group dev --extra report --quiet --upgrade --universal \
+	--python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.lock-venv/bin/uv: | python
+	@$(PYTHON) -m venv .lock-venv
+	@.lock-venv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+.PHONY: clean
+clean: ## Remove everything that make built
+	@rm -rf $(VENV) .lock-venv .python-venvs .coverage .coverage.* htmlcov build dist out \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: python
+python:
+	@test -n "$(PYTHON)" || { echo "Ringfence needs Python 3.11 or newer: none on the PATH starts." \
+		"Install one, or name it: make PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Ringfence needs Python 3.11 or newer; '$(PYTHON)' is older or does not start." >&2; exit 1; }
+
+$(LOCKED): requirements.lock | python
+	@echo "Building $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes --no-deps --no-compile --only-binary :all: --requirement requirements.lock
+	@touch $@
+
+$(INSTALLED): $(LOCKED) pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
