@@ -1,1 +1,1 @@
-"""The contract: every event as a typed structure, the topics, the refusal codes and their codecs."""
+"""The contract: every event as a typed struct, the topics they travel on, the refusal codes, and the codecs between text and value."""
