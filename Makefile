@@ -42,7 +42,7 @@ check: $(INSTALLED) ## Check style, types, import directions, house rules and ge
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q tests/test_tidy.py
 	@$(BIN)/python -m ringfence_schemas.generate --check
 	@$(BIN)/python -m tools.reference --check
