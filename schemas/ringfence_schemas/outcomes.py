@@ -1,0 +1,287 @@
+"""Every outcome: what the engine says, one struct each, told apart by `type`.
+
+Numbers are canonical decimal text (`ringfence_schemas.decimals.decimal_text`) or None where the mark they need is missing; counts and times are
+integers.  Fields that do not apply are printed as null, so that every outcome of a type has the same fields; only the members of `Cause` and
+`MarginCall.uncertain` are left out when absent.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+Fraction = tuple[str, str]
+"""Numerator and denominator of an exact ratio, both canonical decimals."""
+
+CallStatus = Literal["called", "escalated", "eased", "recovered", "closed"]
+FlagReason = Literal["off_grid", "close_only", "excess", "above_max_leverage"]
+NoCallReason = Literal["not_configured", "gap", "parameter_change", "stale_then_fresh"]
+LiquidationResult = Literal["restored", "cured", "closed", "taken_over", "settled"]
+
+
+class Cause(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What led to a decision: a record of a log, a line of the filter, or a timer and the time it was due."""
+
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    line: int | None = None
+    timer: str | None = None
+    due_us: int | None = None
+
+
+class Decision(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
+    """What every decision carries: its dense id ``<shard>-<topic>-<n>``, the engine time it was made at, and its cause."""
+
+    id: str
+    time_us: int
+    cause: Cause
+
+
+class InstrumentDecision(Decision, frozen=True, gc=False, kw_only=True):
+    """A decision about an instrument; `parameters` is the version of the instrument it was made under."""
+
+    instrument: str
+    parameters: int
+
+
+class PositionDecision(Decision, frozen=True, gc=False, kw_only=True):
+    """A decision about the position of an account in an instrument."""
+
+    account: str
+    instrument: str
+    parameters: int
+
+
+class JudgedDecision(PositionDecision, frozen=True, gc=False, kw_only=True):
+    """A decision with the judgement it rests on: None where there is no mark or no position, `margin_ratio` also where maintenance is zero."""
+
+    equity: str | None
+    maintenance_margin: str | None
+    mark_price: str | None
+    margin_ratio: str | None
+    tier: int | None
+
+
+class MarginCall(JudgedDecision, frozen=True, gc=False, kw_only=True, tag="margin_call"):
+    """A margin call opened, deepened, eased or ended; `level` is a ratio of equity to maintenance margin."""
+
+    status: CallStatus
+    case_id: str
+    level: str | None
+    previous_level: str | None
+    margin_shortfall: str | None
+    liquidation_price: str | None
+    distance_percent: str | None
+    uncertain: bool | UnsetType = UNSET
+
+
+class Underfunded(PositionDecision, frozen=True, gc=False, kw_only=True, tag="underfunded"):
+    """A fill needed more margin than the wallet had; the fill stands."""
+
+    fill_id: str
+    required: str
+    available: str
+
+
+class FillFlagged(PositionDecision, frozen=True, gc=False, kw_only=True, tag="fill_flagged"):
+    """A fill was booked although the rules of its instrument would not have allowed the order."""
+
+    fill_id: str
+    reason: FlagReason
+
+
+class LiquidationStarted(JudgedDecision, frozen=True, gc=False, kw_only=True, tag="liquidation_started"):
+    """A position met the condition of liquidation, with the evidence: its key against the threshold, both exact."""
+
+    liquidation_id: str
+    case_id: str | None
+    no_call_reason: NoCallReason | None
+    mode: Literal["order", "takeover"]
+    key: Fraction
+    threshold: Fraction
+
+
+class LiquidationOrder(PositionDecision, frozen=True, gc=False, kw_only=True, tag="liquidation_order"):
+    """A reduce-only order for an executor, good until `deadline_us`."""
+
+    liquidation_id: str
+    step: int
+    side: Literal["buy", "sell"]
+    quantity: str
+    limit_price: str | None
+    deadline_us: int
+
+
+class LiquidationProgress(JudgedDecision, frozen=True, gc=False, kw_only=True, tag="liquidation_progress"):
+    """A fill counted towards a liquidation order and the order is not yet done."""
+
+    liquidation_id: str
+    step: int
+    fill_id: str
+    filled: str
+    remaining: str
+    fee: str
+
+
+class LiquidationCompleted(PositionDecision, frozen=True, gc=False, kw_only=True, tag="liquidation_completed"):
+    """The end of a liquidation, with the containment certificate: what the bucket held, what it lost, and that the wallet paid nothing."""
+
+    liquidation_id: str
+    result: LiquidationResult
+    collateral: str
+    loss: str
+    fees: str
+    residual: str
+    residual_to: Literal["account", "fund"] | None
+    shortfall: str
+    covered_by: str | None
+    contained: bool
+    wallet_before: str
+    wallet_after: str
+
+
+class PositionTakenOver(PositionDecision, frozen=True, gc=False, kw_only=True, tag="position_taken_over"):
+    """The whole position passed to the instrument's insurance fund at `price`."""
+
+    liquidation_id: str
+    side: Literal["buy", "sell"]
+    quantity: str
+    price: str
+    mark_price: str | None
+    fund_loss: str | None
+
+
+class ShortfallRecorded(PositionDecision, frozen=True, gc=False, kw_only=True, tag="shortfall"):
+    """A bucket ended below zero and the insurance fund paid the rest."""
+
+    liquidation_id: str | None
+    asset: str
+    amount: str
+    fund_balance: str
+
+
+class UncoveredLoss(PositionDecision, frozen=True, gc=False, kw_only=True, tag="uncovered_loss"):
+    """A shortfall that the insurance fund could not cover."""
+
+    liquidation_id: str | None
+    asset: str
+    amount: str
+    fund_balance: str
+
+
+class InstrumentChanged(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="instrument_changed"):
+    """A version of an instrument's parameters took effect; `previous_version` is None for the first."""
+
+    version: int
+    previous_version: int | None
+
+
+class RequirementAnnounced(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="requirement_announced"):
+    """A change of requirements to come, with its rehearsal over this shard's accounts at the current mark.
+
+    `announcement` is the same on every shard.  A new version of the instrument names `version`; a volatility step names `old` and `new` rate.
+    """
+
+    announcement: str
+    version: int | None
+    old: str | None
+    new: str | None
+    effective_us: int
+    positions_called: int
+    notional_called: str
+    positions_liquidated: int
+    notional_liquidated: str
+
+
+class Refused(Decision, frozen=True, gc=False, kw_only=True, tag="refused"):
+    """An input changed nothing but engine time; `input_hash` names its content, `applied_hash` that of the input it conflicts with."""
+
+    account: str | None
+    instrument: str | None
+    code: str
+    message: str
+    input_type: str | None
+    input_id: str | None
+    input_hash: str
+    applied_hash: str | None
+
+
+class Posting(Decision, frozen=True, gc=False, kw_only=True, tag="posting"):
+    """One movement between two accounts of the ledger; `amount` is exact, with as many decimals as it takes."""
+
+    account: str | None
+    instrument: str | None
+    asset: str
+    debit: str
+    credit: str
+    amount: str
+    reason: str
+
+
+class Position(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="position"):
+    """View: one open position at the end of a frame; `quantity` is signed contracts, `funding` > 0 was received."""
+
+    account: str
+    instrument: str
+    quantity: str
+    entry_price: str
+    mark_price: str | None
+    notional: str | None
+    collateral: str
+    unrealised_pnl: str | None
+    realised_pnl: str
+    funding: str
+    equity: str | None
+    initial_margin: str | None
+    maintenance_margin: str | None
+    maintenance_rate: str | None
+    maintenance_amount: str | None
+    tier: int | None
+    leverage: str
+    margin_ratio: str | None
+    liquidation_price: str | None
+    bankruptcy_price: str | None
+    margin_call_prices: list[str | None]
+    max_removable: str | None
+    status: Literal["open", "called", "liquidating"]
+    case_id: str | None
+    liquidation_id: str | None
+    sequence: int
+    hash: str
+
+
+class Wallet(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="wallet"):
+    """View: free collateral of an account in one asset."""
+
+    account: str
+    asset: str
+    balance: str
+
+
+Outcome = (
+    MarginCall
+    | Underfunded
+    | FillFlagged
+    | LiquidationStarted
+    | LiquidationOrder
+    | LiquidationProgress
+    | LiquidationCompleted
+    | PositionTakenOver
+    | ShortfallRecorded
+    | UncoveredLoss
+    | InstrumentChanged
+    | RequirementAnnounced
+    | Refused
+    | Posting
+    | Position
+    | Wallet
+)
+"""Any outcome: a decision, made per event, or a view, published per frame."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(outcome: Outcome) -> bytes:
+    """The one encoding of an outcome: the bytes that are published, compared and hashed."""
+    return _encoder.encode(outcome)
