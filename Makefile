@@ -16,9 +16,6 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LOCKED := $(VENV)/.locked
 
-# How the tests are started; `make test PYTEST_ARGS='tests/core -k funding'` narrows them.
-PYTEST_ARGS ?= -n auto tests
-
 .PHONY: help
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,13 +25,10 @@ run: $(INSTALLED) ## Show a crash: one market falls, liquidations follow, the jo
 	@$(BIN)/python -m examples.crash
 
 .PHONY: test
-test: $(INSTALLED) ## Run every test; the core must be covered completely
+test: $(INSTALLED) ## Run every test; the core must be covered completely, lines and branches
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest --cov --cov-report= $(PYTEST_ARGS)
-	@echo
-	@$(BIN)/coverage report
-	@echo
-	@echo "The core, every line and branch:"
+	@$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+	@echo "The core alone:"
 	@$(BIN)/coverage report --include='core/*' --fail-under=100
 
 .PHONY: check
