@@ -1,0 +1,217 @@
+"""Inputs of a market: assets, instruments, ticks, funding, the insurance fund, settlement."""
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from tests.core.textbook.books import Market
+from tests.core.textbook.identity import contents
+from tests.core.textbook.numbers import exact, published_up, up
+from tests.core.textbook.refusal import AlreadyApplied, Refused
+from tests.core.textbook.terms import Terms, Unacceptable
+
+if TYPE_CHECKING:
+    from tests.core.textbook.venue import Event, Venue
+
+IMMUTABLE = ("contract", "settle_asset", "multiplier")
+
+
+def asset(venue: "Venue", event: "Event") -> None:
+    """Fix an asset's decimals, before its first use."""
+    books, name = venue.books, event["asset"]
+    settled = name in books.decimals or name in books.used_assets
+    if settled and books.decimals_of(name) != event["decimals"]:
+        raise Refused("immutable_field")
+    if name in books.decimals:
+        raise AlreadyApplied
+    books.decimals[name] = event["decimals"]
+
+
+def instrument(venue: "Venue", event: "Event") -> None:
+    """List an instrument, or give it a new version: now, or when its market time has come."""
+    books, name = venue.books, event["instrument"]
+    market = books.markets.get(name)
+    if market is not None:
+        advance_market(venue, market, event["time_us"])
+        if event["version"] == market.newest.version and same_document(event, market.newest):
+            raise AlreadyApplied
+        if event["version"] <= market.newest.version:
+            raise Refused("stale_version")
+        if any(given(event, key) != given(market.terms.document, key) for key in IMMUTABLE):
+            raise Refused("immutable_field")
+    try:
+        terms = Terms.read(event)
+    except Unacceptable as error:
+        raise Refused("invalid_instrument") from error
+    if market is not None and market.closed:
+        raise Refused("instrument_closed")
+    if market is None:
+        books.markets[name] = Market(terms, terms, market_us=event["time_us"])
+        books.used_assets.add(terms.settle_asset)
+        venue.decide("instrument_changed", None, name, version=terms.version, previous_version=None)
+        return
+    market.newest = terms
+    effective_us = terms.effective_us if terms.effective_us is not None else event["time_us"]
+    market.pending = [old for old in market.pending if effective(old) < effective_us]
+    if effective_us > market.market_us:
+        market.pending.append(terms)
+        announce(venue, market, terms)
+    else:
+        activate(venue, market, terms)
+
+
+def given(document: dict[str, Any], key: str) -> object:
+    """A field of an instrument by value, its default where it is left out."""
+    if key == "multiplier":
+        return exact(document.get(key) or "1")
+    return document[key]
+
+
+def same_document(event: "Event", terms: Terms) -> bool:
+    """Whether two versions say the same."""
+    return bool(contents(event) == contents(terms.document))
+
+
+def effective(terms: Terms) -> int:
+    """When a version that is still to come takes effect."""
+    assert terms.effective_us is not None
+    return terms.effective_us
+
+
+def activate(venue: "Venue", market: Market, terms: Terms) -> None:
+    """Put a version in force.  Nobody is judged by it yet."""
+    previous, market.terms = market.terms, terms
+    changed = {"version": terms.version, "previous_version": previous.version}
+    venue.decide("instrument_changed", None, terms.instrument, **changed)
+
+
+def announce(venue: "Venue", market: Market, terms: Terms) -> None:
+    """Announce a version to come, with its rehearsal: whom it would call and liquidate at the current mark."""
+    called = liquidated = 0
+    called_notional = liquidated_notional = Fraction(0)
+    mark = market.mark
+    for position in venue.books.positions_of(terms.instrument):
+        if mark is None or position.liquidation is not None:
+            continue
+        if position.breached(terms, mark):
+            liquidated += 1
+            liquidated_notional += abs(position.size) * mark
+        elif position.deepest(terms, mark) > position.level:
+            called += 1
+            called_notional += abs(position.size) * mark
+    decimals = venue.books.decimals_of(terms.settle_asset)
+    venue.decide(
+        "requirement_announced",
+        None,
+        terms.instrument,
+        version=terms.version,
+        effective_us=terms.effective_us,
+        positions_called=called,
+        notional_called=published_up(called_notional, decimals),
+        positions_liquidated=liquidated,
+        notional_liquidated=published_up(liquidated_notional, decimals),
+    )
+
+
+def advance_market(venue: "Venue", market: Market, time_us: int) -> None:
+    """Move an instrument's market time; versions whose time has come take effect."""
+    market.market_us = max(market.market_us, time_us)
+    while market.pending and effective(market.pending[0]) <= market.market_us:
+        activate(venue, market, market.pending.pop(0))
+
+
+def find(venue: "Venue", name: str) -> Market:
+    """An instrument that was accepted.  Raises Refused."""
+    if name not in venue.books.markets:
+        raise Refused("unknown_instrument")
+    return venue.books.markets[name]
+
+
+def find_open(venue: "Venue", event: "Event") -> Market:
+    """The open instrument of a market input, its market time advanced.  Raises Refused."""
+    market = find(venue, event["instrument"])
+    advance_market(venue, market, event["time_us"])
+    if market.closed:
+        raise Refused("instrument_closed")
+    return market
+
+
+def fund_deposit(venue: "Venue", event: "Event") -> None:
+    """Money into the insurance fund of an instrument."""
+    market = find_open(venue, event)
+    settle_asset, amount = market.terms.settle_asset, exact(event["amount"])
+    check_decimals(venue, settle_asset, amount)
+    venue.books.ledger.post("external", f"fund|{event['instrument']}", settle_asset, amount)
+
+
+def check_decimals(venue: "Venue", name: str, amount: Fraction) -> None:
+    """Refuse an amount finer than its asset."""
+    if up(amount, venue.books.decimals_of(name)) != amount:
+        raise Refused("too_many_decimals")
+
+
+def tick(venue: "Venue", event: "Event") -> None:
+    """A new mark: every position of the instrument is judged, in order of account id."""
+    find_open(venue, event)
+    if event.get("sequence") is not None:
+        key = (event["instrument"], event.get("source"))
+        content = (event["time_us"], exact(event["price"]))
+        last = venue.sequences.get(key)
+        if last == (event["sequence"], content):
+            raise AlreadyApplied
+        if last is not None and event["sequence"] <= last[0]:
+            raise Refused("sequence_not_increasing")
+        venue.sequences[key] = (event["sequence"], content)
+    set_mark(venue, event["instrument"], exact(event["price"]))
+
+
+def ticks(venue: "Venue", event: "Event") -> None:
+    """Many marks in one input: refused as a whole, judged one by one."""
+    found = {name: find(venue, name) for name, _ in event["prices"]}
+    for market in found.values():
+        advance_market(venue, market, event["time_us"])
+    if any(market.closed for market in found.values()):
+        raise Refused("instrument_closed")
+    for name, price in event["prices"]:
+        set_mark(venue, name, exact(price))
+
+
+def set_mark(venue: "Venue", name: str, price: Fraction) -> None:
+    """Move the mark and judge."""
+    venue.books.markets[name].mark = price
+    judge_all(venue, name)
+
+
+def judge_all(venue: "Venue", name: str) -> None:
+    """Judge every position of an instrument at its mark."""
+    for position in venue.books.positions_of(name):
+        venue.ladder.judge(position)
+
+
+def funding(venue: "Venue", event: "Event") -> None:
+    """Longs pay shorts `rate` times the price, per unit; then everybody is judged."""
+    market, name = find_open(venue, event), event["instrument"]
+    price = market.mark if event.get("price") is None else exact(event["price"])
+    if price is None:
+        raise Refused("no_mark")
+    per_unit = exact(event["rate"]) * price
+    market.funding_index += per_unit
+    for position in venue.books.positions_of(name):
+        received = position.settle_funding(per_unit)
+        if market.terms.funding_payer == "free_balance_first" and received < 0:
+            settle_asset = market.terms.settle_asset
+            due = up(-received, venue.books.decimals_of(settle_asset))
+            available = venue.books.wallet(position.account, settle_asset)
+            venue.books.commit(position, min(available, due))
+    if market.mark is not None:
+        judge_all(venue, name)
+
+
+def settlement(venue: "Venue", event: "Event") -> None:
+    """Close every position at the settlement price, and the instrument with them."""
+    market, price = find_open(venue, event), exact(event["price"])
+    for position in venue.books.positions_of(event["instrument"]):
+        venue.books.trade(position, -position.size, price)
+        receiver = f"wallet|{position.account}"
+        venue.ladder.close(position, receiver, "settled" if position.liquidation else None)
+    market.closed = True
+    market.pending = []

@@ -1,0 +1,176 @@
+"""What an instrument's document says, read as exact numbers; maintenance walked like a tax table."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+from tests.core.textbook.numbers import exact
+
+
+class Unacceptable(Exception):
+    """The instrument's document contradicts itself (refusal `invalid_instrument`)."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """One row of the tier table: rates that hold from `floor` (inclusive) on."""
+
+    floor: Fraction
+    long_rate: Fraction
+    short_rate: Fraction
+    max_leverage: Fraction | None
+    initial_rate: Fraction
+
+    def rate(self, side: int) -> Fraction:
+        """Maintenance rate of a long (`side` 1) or a short (-1)."""
+        return self.long_rate if side > 0 else self.short_rate
+
+
+@dataclass(frozen=True)
+class LiquidationTerms:
+    """How a bucket is liquidated; defaults of margin.md section 9."""
+
+    mode: str = "order"
+    residual: str = "account"
+    target: Fraction = Fraction(11, 10)
+    full_below: Fraction = Fraction(0)
+    backstop: Fraction = Fraction(0)
+    max_steps: int = 3
+    deadline_us: int = 10_000_000
+    fee_rate: Fraction = Fraction(0)
+    takeover_price: str = "bankruptcy"
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> "LiquidationTerms":
+        """Take what the document states, the default for everything else."""
+        stated: dict[str, Any] = {}
+        for name, value in document.items():
+            if value is None:
+                continue
+            decimal = name in {"target", "full_below", "backstop", "fee_rate"}
+            stated[name] = exact(value) if decimal else value
+        return cls(**stated)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """One version of a linear instrument."""
+
+    instrument: str
+    version: int
+    settle_asset: str
+    multiplier: Fraction
+    price_tick: Fraction
+    quantity_step: Fraction
+    brackets: tuple[Bracket, ...]
+    default_leverage: Fraction
+    basis: str
+    extra_rate: Fraction
+    trigger: str
+    levels: tuple[Fraction, ...]
+    recover: Fraction
+    release_on_reduce: str
+    funding_payer: str
+    taker: Fraction
+    liquidation: LiquidationTerms
+    halted: bool
+    expiry_us: int | None
+    effective_us: int | None
+    document: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> "Terms":
+        """Read an `instrument` input.  Raises Unacceptable when its tiers contradict themselves."""
+        fees = document.get("fees") or {}
+        terms = cls(
+            instrument=document["instrument"],
+            version=document["version"],
+            settle_asset=document["settle_asset"],
+            multiplier=exact(document.get("multiplier") or "1"),
+            price_tick=exact(document["price_tick"]),
+            quantity_step=exact(document["quantity_step"]),
+            brackets=tuple(read_bracket(row) for row in document["tiers"]),
+            default_leverage=exact(document.get("default_leverage") or "1"),
+            basis=(document.get("maintenance") or {}).get("basis") or "mark",
+            extra_rate=exact(document.get("slippage_rate") or "0") + exact(document.get("close_fee_rate") or "0"),
+            trigger=document.get("trigger") or "at_or_below",
+            levels=tuple(exact(level) for level in document.get("margin_call_levels") or ()),
+            recover=exact(document.get("recover") or "0.05"),
+            release_on_reduce=document.get("release_on_reduce") or "proportional",
+            funding_payer=document.get("funding_payer") or "bucket_first",
+            taker=exact(fees.get("taker") or "0"),
+            liquidation=LiquidationTerms.read(document.get("liquidation") or {}),
+            halted=bool(document.get("halted")),
+            expiry_us=document.get("expiry_us"),
+            effective_us=document.get("effective_us"),
+            document=document,
+        )
+        terms.examine()
+        return terms
+
+    def examine(self) -> None:
+        """Refuse a table that is no table, by margin.md section 3."""
+        floors = [bracket.floor for bracket in self.brackets]
+        if not floors or floors[0] != 0:
+            raise Unacceptable("the first floor is 0")
+        if any(upper <= lower for lower, upper in pairwise(floors)):
+            raise Unacceptable("floors increase")
+        for side in (1, -1):
+            rates = [bracket.rate(side) for bracket in self.brackets]
+            if any(upper < lower for lower, upper in pairwise(rates)):
+                raise Unacceptable("rates never decrease")
+        if any(bracket.rate(1) + self.extra_rate >= 1 for bracket in self.brackets):
+            raise Unacceptable("a long's maintenance is below its notional")
+        for number, row in enumerate(self.document["tiers"], start=1):
+            stated = row.get("maintenance_amount")
+            if stated is not None and any(exact(stated) != self.amount(number, side) for side in (1, -1)):
+                raise Unacceptable(f"tier {number}: its amount disagrees with its rates")
+
+    def tier(self, notional: Fraction) -> int:
+        """Number of the bracket that `notional` reaches into, from 1; its floor belongs to it."""
+        return sum(1 for bracket in self.brackets if bracket.floor <= notional)
+
+    def bracket(self, notional: Fraction) -> Bracket:
+        """The row of the bracket that `notional` reaches into."""
+        return self.brackets[self.tier(notional) - 1]
+
+    def tax(self, notional: Fraction, side: int) -> Fraction:
+        """Maintenance of the tiers alone: each slice of the notional at its own bracket's rate."""
+        total = Fraction(0)
+        ceilings = [bracket.floor for bracket in self.brackets[1:]] + [notional]
+        for bracket, ceiling in zip(self.brackets, ceilings, strict=True):
+            slice_of_it = min(notional, ceiling) - bracket.floor
+            if slice_of_it > 0:
+                total += slice_of_it * bracket.rate(side)
+        return total
+
+    def amount(self, tier: int, side: int) -> Fraction:
+        """Maintenance amount of a tier: what its flat rate would charge too much at its floor."""
+        bracket = self.brackets[tier - 1]
+        return bracket.rate(side) * bracket.floor - self.tax(bracket.floor, side)
+
+    def maintenance(self, notional: Fraction, side: int) -> Fraction:
+        """Maintenance of a notional: its tax, and slippage and closing fee on the whole."""
+        return self.tax(notional, side) + notional * self.extra_rate
+
+    def initial(self, notional: Fraction, leverage: Fraction) -> Fraction:
+        """Initial margin of a notional under a chosen leverage."""
+        return max(notional / leverage, notional * self.bracket(notional).initial_rate)
+
+
+def read_bracket(row: dict[str, Any]) -> Bracket:
+    """Read one row of `tiers`; its initial rate is stated, or follows from its greatest leverage."""
+    both, stated = row.get("maintenance_rate"), row.get("initial_rate")
+    sides = {row.get("maintenance_rate_long"), row.get("maintenance_rate_short")}
+    if (both is None and None in sides) or (both is not None and sides != {None}):
+        raise Unacceptable("a tier states one rate for both sides, or one for each")
+    leverage = None if row.get("max_leverage") is None else exact(row["max_leverage"])
+    by_leverage = Fraction(0) if leverage is None else 1 / leverage
+    return Bracket(
+        floor=exact(row["floor"]),
+        long_rate=exact(row["maintenance_rate_long"] if both is None else both),
+        short_rate=exact(row["maintenance_rate_short"] if both is None else both),
+        max_leverage=leverage,
+        initial_rate=by_leverage if stated is None else exact(stated),
+    )
