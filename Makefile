@@ -61,7 +61,7 @@ golden: $(INSTALLED) ## Rewrite the expected outcomes in tests/scenarios/ (read 
 	@git --no-pager diff --stat -- tests/scenarios
 
 .PHONY: test-all-pythons
-test-all-pythons: $(INSTALLED) ## Run the tests of schemas and core under every installed Python 3.11 to 3.13
+test-all-pythons: ## Run the tests of schemas and core under every installed Python 3.11 to 3.13
 	@for python in $$(tools/pythons.sh --all); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "Python $$version"; \
