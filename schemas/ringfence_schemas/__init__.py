@@ -1,1 +1,1 @@
-"""The contract: every event as a typed struct, the topics they travel on, the refusal codes, and the codecs between text and value."""
+"""The contract: every event as a typed struct, its topics, the refusal codes, and the codecs of text and value."""

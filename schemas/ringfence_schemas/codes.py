@@ -6,11 +6,15 @@ When several apply to one input, the first in this table is the one reported.
 from typing import Literal, NamedTuple
 
 Stage = Literal["content", "history", "state", "edge"]
-"""What a code depends on: the bytes of the input alone; what was applied before and when; the account and instrument; the log it came through."""
+"""What a code depends on.
+
+`content`: the bytes of the input alone.  `history`: what was applied before, and when.  `state`: the account and the
+instrument.  `edge`: the log that the input came through.
+"""
 
 
 class Code(NamedTuple):
-    """One refusal code: its name on the wire, the stage that finds it, what is wrong, and what the sender can do about it."""
+    """One refusal code: its name on the wire, the stage that finds it, what is wrong, and what the sender can do."""
 
     code: str
     stage: Stage
@@ -18,54 +22,84 @@ class Code(NamedTuple):
     remedy: str
 
 
-_TABLE = (
-    Code("malformed", "content", "the bytes are not one JSON object in UTF-8", "send one JSON object"),
-    Code("unknown_type", "content", "`type` is missing or names no input", "use one of the documented input types"),
-    Code("missing_field", "content", "a required field is absent or null", "send every required field of the type"),
-    Code(
-        "wrong_type",
-        "content",
-        "a field is not what its type says: a word for a decimal, a fraction for an integer, a value outside its enumeration",
-        "send the documented type; decimals as decimal numerals",
-    ),
-    Code("bad_id", "content", "a name or id is empty, too long, or has characters outside its alphabet", "use printable ASCII without space and `|`"),
-    Code(
-        "out_of_range",
-        "content",
-        "a number is 10^18 or more in magnitude, has more than 18 decimals, or lies outside the range of its field",
-        "send a number inside the range of the field",
-    ),
-    Code("not_positive", "content", "an amount, quantity or price is zero or negative", "send a value greater than zero"),
-    Code(
-        "conflicts_with_applied",
-        "history",
-        "the id was applied with other content; the first stands",
-        "compare `input_hash` with `applied_hash`; a new fact needs a new id",
-    ),
-    Code("too_old", "history", "`time_us` is further behind engine time than the id window, so a repeat could not be recognised", "book the difference by a new event"),
-    Code("time_in_future", "history", "`time_us` is ahead of the record's own timestamp by more than the configured skew", "correct the sender's clock"),
-    Code("unknown_instrument", "state", "no accepted `instrument` event has this name", "publish the instrument first"),
-    Code("stale_version", "state", "the version is not greater than the one already accepted", "send a greater version"),
-    Code("immutable_field", "state", "contract, settle_asset, multiplier and an asset's decimals never change", "list a new instrument or asset"),
-    Code("invalid_instrument", "state", "the parameters contradict one another or ask for what the engine does not support", "correct the parameters named in the message"),
-    Code("instrument_closed", "state", "the instrument was settled", "use an instrument that is open"),
-    Code("sequence_not_increasing", "state", "the source's `sequence` is not greater than its last one", "send ticks in order, or a new `source` name after a restart"),
-    Code("wrong_asset", "state", "the asset is not the instrument's settlement asset", "use the settlement asset"),
-    Code("no_position", "state", "the account holds no position in the instrument", "open a position first, or use the wallet"),
-    Code("too_many_decimals", "state", "the amount is finer than the asset's decimals", "round the amount to the asset's decimals"),
-    Code("unknown_liquidation", "state", "no running liquidation has this id and step", "report on the order last published"),
-    Code("liquidating", "state", "the position is being liquidated", "add margin, or wait until the liquidation completes"),
-    Code("leverage_too_high", "state", "the leverage is above the tier's maximum", "choose a leverage at or below the maximum"),
-    Code("rebalance_required", "state", "lowering leverage with an open position moves collateral", "repeat the command with `rebalance: true`"),
-    Code("no_mark", "state", "the instrument has no mark price yet", "wait for a tick, or give a price"),
-    Code("insufficient_wallet", "state", "the wallet holds less than the amount", "deposit first, or ask for less"),
-    Code("not_removable", "state", "the amount is above what the bucket can spare", "ask for at most `max_removable`"),
-    Code("wrong_partition", "edge", "the record's key does not hash to the partition it was found on", "use the default partitioner and the documented key"),
-    Code("too_large", "edge", "the input does not fit into one frame of the journal", "split the input"),
-)
+_TABLE: dict[Stage, dict[str, tuple[str, str]]] = {
+    "content": {
+        "malformed": ("the bytes are not one JSON object in UTF-8", "send one JSON object"),
+        "unknown_type": ("`type` is missing or names no input", "use one of the documented types"),
+        "missing_field": ("a required field is absent or null", "send every required field of the type"),
+        "wrong_type": (
+            "a field is not what it should be: a word, NaN or Inf for a decimal, a fraction for an integer, no option",
+            "send what the schema of the type asks for",
+        ),
+        "bad_id": (
+            "a name or an id is empty, too long, or has a character that it may not have",
+            "use printable ASCII without space and `|`",
+        ),
+        "out_of_range": (
+            "a number is 10^18 or more in magnitude, has more than 18 decimals, or is outside the range of its field",
+            "send a number inside the range",
+        ),
+        "not_positive": ("an amount, quantity or price is zero or negative", "send a value above zero"),
+    },
+    "history": {
+        "conflicts_with_applied": (
+            "the id was applied before with other content; the first stands",
+            "compare `input_hash` with `applied_hash`; a new fact needs a new id",
+        ),
+        "too_old": (
+            "`time_us` is further behind engine time than the id window, so a repeat could not be told from a new fact",
+            "book the difference by a new event",
+        ),
+        "time_in_future": (
+            "`time_us` is further ahead of the record's own timestamp than the configured skew",
+            "set the sender's clock right",
+        ),
+    },
+    "state": {
+        "unknown_instrument": ("no instrument of this name is listed", "publish the instrument first"),
+        "stale_version": ("the version is not greater than the one in force", "send a greater version"),
+        "immutable_field": (
+            "contract, settle_asset, multiplier and an asset's decimals never change",
+            "list a new instrument or asset",
+        ),
+        "invalid_instrument": (
+            "the parameters contradict one another, or ask for what the engine does not offer",
+            "correct the parameters that the message names",
+        ),
+        "instrument_closed": ("the instrument was settled", "use an open instrument"),
+        "sequence_not_increasing": (
+            "the source's `sequence` is not greater than its last",
+            "send ticks in order; after a restart use a new `source` name",
+        ),
+        "wrong_asset": ("the asset is not the one that the instrument settles in", "use the settlement asset"),
+        "no_position": ("the account has no position in the instrument", "open a position first, or use the wallet"),
+        "too_many_decimals": ("the amount is finer than the asset's decimals", "round the amount to them"),
+        "unknown_liquidation": ("no liquidation under way has this id and step", "report on the order last published"),
+        "liquidating": ("the position is being liquidated", "add margin, or wait until the liquidation completes"),
+        "leverage_too_high": ("the leverage is above the maximum of the tier", "choose a lower leverage"),
+        "rebalance_required": (
+            "lowering the leverage of an open position moves collateral",
+            "repeat the command with `rebalance` true",
+        ),
+        "no_mark": ("the instrument has no mark price yet", "wait for a tick, or state a price"),
+        "insufficient_wallet": ("the wallet has less than the amount", "deposit first, or ask for less"),
+        "not_removable": ("the amount is above what the bucket can spare", "ask for `max_removable` at most"),
+    },
+    "edge": {
+        "wrong_partition": (
+            "the record's key does not hash to the partition that it was read from",
+            "use the documented key and the default partitioner",
+        ),
+        "too_large": ("the input does not fit into a frame of the journal", "split the input"),
+    },
+}
 
-CODES: dict[str, Code] = {row.code: row for row in _TABLE}
+CODES: dict[str, Code] = {
+    code: Code(code, stage, meaning, remedy)
+    for stage, rows in _TABLE.items()
+    for code, (meaning, remedy) in rows.items()
+}
 """Every refusal code by name, in order of precedence."""
 
 PRECEDENCE: dict[str, int] = {code: rank for rank, code in enumerate(CODES)}
-"""The rank of each code; the lowest is reported."""
+"""The rank of each code; of several the lowest is reported."""

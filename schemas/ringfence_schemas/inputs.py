@@ -1,7 +1,8 @@
 """Every input: one struct each, told apart by `type`.
 
-Decimals are kept as the text that was sent and turned into integers where they are used (`ringfence_schemas.decimals.units`).  An optional field
-that was not sent is None; its default belongs to the engine, not to the contract.  Unknown fields are ignored.
+Decimals are kept as the text that was sent and turned into integers where they are used
+(`ringfence_schemas.decimals.units`).  An optional field that was not sent is None; its default belongs to the engine,
+not to the contract.  Unknown fields are ignored.
 """
 
 from typing import Literal
@@ -27,7 +28,7 @@ class Part(Struct, frozen=True, gc=False, omit_defaults=True):
     """A group of parameters inside an instrument."""
 
 
-class Tier(Part):
+class Tier(Part, frozen=True):
     """One row of an instrument's tier table; `floor` is a notional in the settlement asset, inclusive."""
 
     floor: SignedDecimal
@@ -39,19 +40,19 @@ class Tier(Part):
     maintenance_amount: SignedDecimal | None = None
 
 
-class Maintenance(Part):
+class Maintenance(Part, frozen=True):
     """Which price the maintenance notional is taken at."""
 
     basis: Literal["mark", "entry"]
 
 
-class Fees(Part):
+class Fees(Part, frozen=True):
     """Fee rates charged when a fill states no fee of its own."""
 
     taker: SignedDecimal
 
 
-class Liquidation(Part):
+class Liquidation(Part, frozen=True):
     """How a position of the instrument is liquidated."""
 
     mode: Literal["order", "takeover"] | None = None
@@ -65,7 +66,7 @@ class Liquidation(Part):
     takeover_price: Literal["bankruptcy", "mark"] | None = None
 
 
-class Mark(Part):
+class Mark(Part, frozen=True):
     """How the mark price is made from ticks, and which ticks are held back."""
 
     method: Literal["last", "median", "weighted"] | None = None
@@ -78,7 +79,7 @@ class Mark(Part):
     max_price: SignedDecimal | None = None
 
 
-class Volatility(Part):
+class Volatility(Part, frozen=True):
     """How the requirement follows the volatility of the mark; `decay` is `lambda` on the wire."""
 
     interval_us: DurationMicroseconds
@@ -98,7 +99,7 @@ class Event(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type")
     """What every input is: a fact or a command, named by its `type`."""
 
 
-class Instrument(Event, tag="instrument"):
+class Instrument(Event, frozen=True, tag="instrument"):
     """A contract and its risk parameters, one version of them."""
 
     instrument: Name
@@ -129,7 +130,7 @@ class Instrument(Event, tag="instrument"):
     effective_us: TimeMicroseconds | None = None
 
 
-class Asset(Event, tag="asset"):
+class Asset(Event, frozen=True, tag="asset"):
     """The number of decimals an asset is kept in."""
 
     asset: Name
@@ -137,7 +138,7 @@ class Asset(Event, tag="asset"):
     time_us: TimeMicroseconds
 
 
-class FundDeposit(Event, tag="fund_deposit"):
+class FundDeposit(Event, frozen=True, tag="fund_deposit"):
     """Money from outside into the insurance fund of an instrument."""
 
     transfer_id: Identifier
@@ -146,7 +147,7 @@ class FundDeposit(Event, tag="fund_deposit"):
     time_us: TimeMicroseconds
 
 
-class Settlement(Event, tag="settlement"):
+class Settlement(Event, frozen=True, tag="settlement"):
     """The end of an instrument: every position closes at this price."""
 
     settlement_id: Identifier
@@ -155,7 +156,7 @@ class Settlement(Event, tag="settlement"):
     time_us: TimeMicroseconds
 
 
-class Tick(Event, tag="tick"):
+class Tick(Event, frozen=True, tag="tick"):
     """One price of one instrument."""
 
     instrument: Name
@@ -165,7 +166,7 @@ class Tick(Event, tag="tick"):
     sequence: Integer | None = None
 
 
-class Ticks(Event, tag="ticks"):
+class Ticks(Event, frozen=True, tag="ticks"):
     """Prices of several instruments from one source, in the order to be judged."""
 
     source: Name
@@ -173,7 +174,7 @@ class Ticks(Event, tag="ticks"):
     prices: list[tuple[Name, PositiveDecimal]]
 
 
-class Funding(Event, tag="funding"):
+class Funding(Event, frozen=True, tag="funding"):
     """A funding payment per unit of size: a positive rate is paid by longs."""
 
     funding_id: Identifier
@@ -183,7 +184,7 @@ class Funding(Event, tag="funding"):
     price: PositiveDecimal | None = None
 
 
-class Deposit(Event, tag="deposit"):
+class Deposit(Event, frozen=True, tag="deposit"):
     """Money from outside into a wallet, or straight into the bucket of `instrument`."""
 
     transfer_id: Identifier
@@ -194,7 +195,7 @@ class Deposit(Event, tag="deposit"):
     instrument: Name | None = None
 
 
-class Withdrawal(Event, tag="withdrawal"):
+class Withdrawal(Event, frozen=True, tag="withdrawal"):
     """Money out of a wallet."""
 
     transfer_id: Identifier
@@ -204,7 +205,7 @@ class Withdrawal(Event, tag="withdrawal"):
     time_us: TimeMicroseconds
 
 
-class Fill(Event, tag="fill"):
+class Fill(Event, frozen=True, tag="fill"):
     """An execution: a fact, whatever it does to the account."""
 
     fill_id: Identifier
@@ -221,7 +222,7 @@ class Fill(Event, tag="fill"):
     order_id: Identifier | None = None
 
 
-class LiquidationReport(Event, tag="liquidation_report"):
+class LiquidationReport(Event, frozen=True, tag="liquidation_report"):
     """What became of a liquidation order that was not filled."""
 
     report_id: Identifier
@@ -233,7 +234,7 @@ class LiquidationReport(Event, tag="liquidation_report"):
     time_us: TimeMicroseconds
 
 
-class SetLeverage(Event, tag="set_leverage"):
+class SetLeverage(Event, frozen=True, tag="set_leverage"):
     """The leverage of future fills of an account in an instrument."""
 
     command_id: Identifier
@@ -244,7 +245,7 @@ class SetLeverage(Event, tag="set_leverage"):
     rebalance: bool | None = None
 
 
-class AddMargin(Event, tag="add_margin"):
+class AddMargin(Event, frozen=True, tag="add_margin"):
     """Collateral from the wallet into a bucket."""
 
     command_id: Identifier
@@ -254,7 +255,7 @@ class AddMargin(Event, tag="add_margin"):
     time_us: TimeMicroseconds
 
 
-class RemoveMargin(Event, tag="remove_margin"):
+class RemoveMargin(Event, frozen=True, tag="remove_margin"):
     """Collateral from a bucket back into the wallet."""
 
     command_id: Identifier

@@ -1,8 +1,8 @@
 """Every outcome: what the engine says, one struct each, told apart by `type`.
 
-Numbers are canonical decimal text (`ringfence_schemas.decimals.decimal_text`) or None where the mark they need is missing; counts and times are
-integers.  Fields that do not apply are printed as null, so that every outcome of a type has the same fields; only the members of `Cause` and
-`MarginCall.uncertain` are left out when absent.
+Numbers are canonical decimal text (`ringfence_schemas.decimals.decimal_text`), or None where the mark they need is
+missing; counts and times are integers.  Fields that do not apply are printed as null, so that every outcome of a type
+has the same fields; only the members of `Cause` and `MarginCall.uncertain` are left out when absent.
 """
 
 from typing import Literal
@@ -31,7 +31,7 @@ class Cause(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Decision(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
-    """What every decision carries: its dense id ``<shard>-<topic>-<n>``, the engine time it was made at, and its cause."""
+    """What every decision carries: its dense id ``<shard>-<topic>-<n>``, its engine time, and its cause."""
 
     id: str
     time_us: int
@@ -54,7 +54,10 @@ class PositionDecision(Decision, frozen=True, gc=False, kw_only=True):
 
 
 class JudgedDecision(PositionDecision, frozen=True, gc=False, kw_only=True):
-    """A decision with the judgement it rests on: None where there is no mark or no position, `margin_ratio` also where maintenance is zero."""
+    """A decision with the judgement it rests on.
+
+    Its figures are None where there is no mark or no position, `margin_ratio` also where maintenance is zero.
+    """
 
     equity: str | None
     maintenance_margin: str | None
@@ -125,7 +128,11 @@ class LiquidationProgress(JudgedDecision, frozen=True, gc=False, kw_only=True, t
 
 
 class LiquidationCompleted(PositionDecision, frozen=True, gc=False, kw_only=True, tag="liquidation_completed"):
-    """The end of a liquidation, with the containment certificate: what the bucket held, what it lost, and that the wallet paid nothing."""
+    """The end of a liquidation, with the containment certificate.
+
+    It states what the bucket held, what it lost, and that the wallet paid nothing: `wallet_after` is `wallet_before`,
+    but for a residual returned to the account.
+    """
 
     liquidation_id: str
     result: LiquidationResult
@@ -180,7 +187,8 @@ class InstrumentChanged(InstrumentDecision, frozen=True, gc=False, kw_only=True,
 class RequirementAnnounced(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="requirement_announced"):
     """A change of requirements to come, with its rehearsal over this shard's accounts at the current mark.
 
-    `announcement` is the same on every shard.  A new version of the instrument names `version`; a volatility step names `old` and `new` rate.
+    `announcement` is the same on every shard.  A new version of the instrument names `version`; a step of volatility
+    names the `old` and the `new` rate.
     """
 
     announcement: str
@@ -195,7 +203,7 @@ class RequirementAnnounced(InstrumentDecision, frozen=True, gc=False, kw_only=Tr
 
 
 class Refused(Decision, frozen=True, gc=False, kw_only=True, tag="refused"):
-    """An input changed nothing but engine time; `input_hash` names its content, `applied_hash` that of the input it conflicts with."""
+    """An input that changed nothing; `applied_hash` is the hash of the applied input it conflicts with."""
 
     account: str | None
     instrument: str | None

@@ -8,7 +8,10 @@ _MASK = 0xFFFFFFFF
 
 
 def murmur2(data: bytes) -> int:
-    """The 32-bit MurmurHash2 of `data` as Java's Kafka client computes it, a signed integer (org.apache.kafka.common.utils.Utils.murmur2)."""
+    """Return the 32-bit MurmurHash2 of `data` as a signed integer.
+
+    Source: `org.apache.kafka.common.utils.Utils.murmur2` of Kafka's Java client, the default partitioner's hash.
+    """
     length = len(data)
     whole = length - length % 4
     h = _SEED ^ length
@@ -25,5 +28,5 @@ def murmur2(data: bytes) -> int:
 
 @lru_cache(maxsize=2**16)
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition, counted from 0, that owns `key` on a topic of so many partitions (`partitions` > 0)."""
+    """Return the partition, counted from 0, that owns `key` on a topic of so many `partitions` (> 0)."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

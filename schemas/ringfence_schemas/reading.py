@@ -1,23 +1,25 @@
 """From bytes to inputs: decoding, validation, and the refusals of both.
 
-Decoding establishes the shape: one JSON object, a known type, every required field, each of the right JSON type.  `check` then judges the values.
-Both name the first failing code in order of precedence, whatever the order of fields.  What is accepted or refused, and every word of a refusal,
-depends on the bytes alone: not on the version of a library, not on the depth of the caller's stack.
+Decoding establishes the shape: one JSON object, a known type, every required field, each of the right JSON type.
+`check` then judges the values.  Both name the first failing code in order of precedence, whatever the order of fields.
+What is accepted or refused, and every word of a refusal, depends on the bytes alone: not on the version of a library,
+not on the depth of the caller's stack.
 """
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import TypedDict, get_args
 
 import msgspec
 from msgspec import Raw
 
+from ringfence_schemas.decimals import DecimalRefused
 from ringfence_schemas.inputs import (
     AddMargin,
     Deposit,
-    Event,
     Fill,
-    Funding,
     FundDeposit,
+    Funding,
     Input,
     LiquidationReport,
     RemoveMargin,
@@ -29,7 +31,7 @@ from ringfence_schemas.inputs import (
 from ringfence_schemas.kinds import valid_identifier, valid_name
 from ringfence_schemas.shapes import Findings, read_members, read_string, record, shown
 
-NESTING_LIMIT = 64
+NESTING_LIMIT = 128
 """Objects and lists may be nested this deep; no input of the contract needs more than four."""
 
 ID_FIELD: dict[type[Input], str] = {
@@ -46,21 +48,30 @@ ID_FIELD: dict[type[Input], str] = {
 }
 """The field that makes an input unique; instruments, assets and ticks have none."""
 
-INPUT_STRUCTS: dict[str, type[Input]] = {str(struct.__struct_config__.tag): struct for struct in Event.__subclasses__()}
+INPUT_STRUCTS: dict[str, type[Input]] = {str(struct.__struct_config__.tag): struct for struct in get_args(Input)}
 """The struct of every input, by its `type`."""
 
 _SHAPES = {struct: record(struct) for struct in INPUT_STRUCTS.values()}
 _TYPES = {struct: name for name, struct in INPUT_STRUCTS.items()}
-_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|([\[{])|[\]}]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
 
 _decode = msgspec.json.Decoder(Input).decode
+
+
+class Identity(TypedDict):
+    """What names an input, None where it has none."""
+
+    input_type: str | None
+    input_id: str | None
+    account: str | None
+    instrument: str | None
 
 
 class InputRefused(Exception):
     """An input that cannot be used, for the reasons of its bytes alone.
 
-    `code` is the refusal code and `message` says which field is wrong and what to send.  The type, id, account and instrument of the input are given
-    as far as they can be read and are valid themselves.
+    `code` is the refusal code and `message` says which field is wrong and what to send.  The type, id, account and
+    instrument of the input are given as far as they can be read and are valid themselves.
     """
 
     def __init__(
@@ -83,7 +94,7 @@ class InputRefused(Exception):
 
 
 def decode_input(data: bytes) -> Input:
-    """The input that one JSON object states; its values are not yet checked (see `check`).
+    """Return the input that one JSON object states; its values are not yet checked (see `check`).
 
     Raises `InputRefused`, and nothing else, with `malformed`, `unknown_type`, `missing_field` or `wrong_type`.
     """
@@ -91,31 +102,41 @@ def decode_input(data: bytes) -> Input:
         event: Input = _decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _read(data)
-    if data.isascii():
-        brackets = data.count(b"[") + data.count(b"{")
-        if brackets <= NESTING_LIMIT or (type(event) is Ticks and brackets <= len(event.prices) + 2):
-            return event
-    # Something in an unknown field, which the decoder skips unseen, may be deeply nested or no UTF-8.
+    if data.isascii() and (len(data) <= 2 * NESTING_LIMIT or _surely_shallow(data, event)):
+        return event
     return _read(data)
 
 
 def check(event: Input) -> InputRefused | None:
-    """The refusal of an input whose values are wrong: `wrong_type`, `bad_id`, `out_of_range` or `not_positive`; None when all are right."""
+    """Return why the values of an input are refused, None when they are not.
+
+    The code is `wrong_type`, `bad_id`, `out_of_range` or `not_positive`.
+    """
     shape = _SHAPES[type(event)]
-    if shape.sound(event):
-        return None
+    try:
+        if shape.sound(event):
+            return None
+    except DecimalRefused:
+        pass
     findings = Findings()
     members = read_members(msgspec.json.encode(event))
     shape.build(members, "", findings)
+    assert findings.code, "what is not sound has a fault"
     return InputRefused(findings.code, findings.message, **_identity(members, type(event)))
 
 
 def identify(event: Input) -> tuple[str, str | None, str | None, str | None]:
-    """The type, id, account and instrument of an input, None where it has none."""
+    """Return the type, id, account and instrument of an input, None where it has none."""
     struct = type(event)
     id_field = ID_FIELD.get(struct)
     input_id = getattr(event, id_field) if id_field else None
     return _TYPES[struct], input_id, getattr(event, "account", None), getattr(event, "instrument", None)
+
+
+def _surely_shallow(data: bytes, event: Input) -> bool:
+    """Tell whether the brackets not accounted for are too few to nest too deeply in the fields that nobody read."""
+    known = len(event.prices) if isinstance(event, Ticks) else 0
+    return data.count(b"[") + data.count(b"{") - known <= NESTING_LIMIT
 
 
 def _read(data: bytes) -> Input:
@@ -137,10 +158,11 @@ def _refuse_deep(data: bytes) -> None:
     for token in _STRUCTURE.finditer(data):
         if token[1]:
             depth += 1
-            if depth > NESTING_LIMIT:
-                raise InputRefused("malformed", f"the JSON is nested deeper than {NESTING_LIMIT}; send an object of the documented fields")
-        elif not token[0].startswith(b'"'):
+        elif token[2]:
             depth -= 1
+        if depth > NESTING_LIMIT:
+            message = f"the JSON is nested deeper than {NESTING_LIMIT}; send an object of the documented fields"
+            raise InputRefused("malformed", message)
 
 
 def _read_object(members: dict[str, Raw]) -> Input:
@@ -148,26 +170,26 @@ def _read_object(members: dict[str, Raw]) -> Input:
     struct = INPUT_STRUCTS.get(read_string(tag)) if tag.startswith(b'"') else None
     if struct is None:
         said = "missing" if tag == b"null" else shown(tag)
-        raise InputRefused("unknown_type", f"`type` is {said}; send one of {', '.join(INPUT_STRUCTS)}", **_identity(members, None))
+        message = f"`type` is {said}; send one of {', '.join(INPUT_STRUCTS)}"
+        raise InputRefused("unknown_type", message, **_identity(members, None))
     findings = Findings()
-    event: Input = _SHAPES[struct].build(members, "", findings)
-    if not findings.shapely:
+    event = _SHAPES[struct].build(members, "", findings)
+    if findings.code and not findings.shapely:
         raise InputRefused(findings.code, findings.message, **_identity(members, struct))
     return event
 
 
-def _identity(members: dict[str, Raw], struct: type[Input] | None) -> dict[str, Any]:
-    """What can be said of an input that is refused: only what is valid itself, so that no refusal carries what was refused."""
-    id_field = ID_FIELD.get(struct, "") if struct else ""
+def _identity(members: dict[str, Raw], struct: type[Input] | None) -> Identity:
+    """Return what names a refused input, only as far as it is valid itself: no refusal spreads what it refuses."""
     return {
         "input_type": _text(members, "type", valid_identifier),
-        "input_id": _text(members, id_field, valid_identifier),
+        "input_id": _text(members, ID_FIELD.get(struct, "") if struct else "", valid_identifier),
         "account": _text(members, "account", valid_name),
         "instrument": _text(members, "instrument", valid_name),
     }
 
 
-def _text(members: dict[str, Raw], name: str, valid: Any) -> str | None:
+def _text(members: dict[str, Raw], name: str, valid: Callable[[str], bool]) -> str | None:
     raw = bytes(members.get(name, b""))
     text = read_string(raw) if raw.startswith(b'"') else ""
     return text if valid(text) else None

@@ -5,8 +5,8 @@ from ringfence_schemas.inputs import (
     Asset,
     Deposit,
     Fill,
-    Funding,
     FundDeposit,
+    Funding,
     Input,
     Instrument,
     LiquidationReport,
@@ -114,13 +114,16 @@ OUTCOME_TOPIC: dict[type[Outcome], str] = {
 
 
 def key_of(event: Input) -> str:
-    """The key an input is published under: its account, its instrument, or the asset or source it is about."""
+    """Return the key an input is published under: its account, its instrument, or the asset or source it is about."""
     key: str = getattr(event, _INPUTS[type(event)][1])
     return key
 
 
 def outcome_key(outcome: Outcome) -> str:
-    """The key an outcome is published under; a refusal or posting of neither an account nor an instrument has the empty key."""
+    """Return the key an outcome is published under.
+
+    A refusal or a posting that names neither an account nor an instrument has the empty key.
+    """
     match outcome:
         case Position():
             return f"{outcome.account}|{outcome.instrument}"
