@@ -61,12 +61,12 @@ golden: $(INSTALLED) ## Rewrite the expected outcomes in tests/scenarios/ (read 
 	@git --no-pager diff --stat -- tests/scenarios
 
 .PHONY: test-all-pythons
-test-all-pythons: ## Run the tests of schemas and core under every installed Python 3.11 to 3.13
+test-all-pythons: ## Run the tests of schemas, core and scenarios under every installed Python 3.11 to 3.13
 	@for python in $$(tools/pythons.sh --all); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "Python $$version"; \
 		$(MAKE) --no-print-directory VENV=.python-venvs/$$version PYTHON=$$python .python-venvs/$$version/.installed; \
-		.python-venvs/$$version/bin/python -m pytest -q -n auto tests/schemas tests/core; \
+		.python-venvs/$$version/bin/python -m pytest -q -n auto tests/schemas tests/core tests/scenarios; \
 	done
 
 .PHONY: lock
