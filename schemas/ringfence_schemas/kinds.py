@@ -115,6 +115,15 @@ SignedDecimal = Annotated[
     ),
 ]
 
+CanonicalDecimal = Annotated[
+    str,
+    Meta(
+        description="a decimal without exponent, plus sign or trailing zeros",
+        extra_json_schema={"pattern": r"^(0|-?(0\.[0-9]*[1-9]|[1-9][0-9]*(\.[0-9]*[1-9])?))$"},
+    ),
+]
+"""What outcomes carry; inputs are not so strict."""
+
 Integer = Annotated[int, _integer("an integer below 10^18 in magnitude", -_GREATEST, _GREATEST)]
 Count = Annotated[int, _integer("an integer of 0 or more, below 10^18", 0, _GREATEST)]
 AssetDecimals = Annotated[int, _integer("an integer from 0 to 18", 0, 18)]

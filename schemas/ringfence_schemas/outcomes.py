@@ -10,7 +10,9 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-Fraction = tuple[str, str]
+from ringfence_schemas.kinds import CanonicalDecimal
+
+Fraction = tuple[CanonicalDecimal, CanonicalDecimal]
 """Numerator and denominator of an exact ratio, both canonical decimals."""
 
 CallStatus = Literal["called", "escalated", "eased", "recovered", "closed"]
@@ -59,10 +61,10 @@ class JudgedDecision(PositionDecision, frozen=True, gc=False, kw_only=True):
     Its figures are None where there is no mark or no position, `margin_ratio` also where maintenance is zero.
     """
 
-    equity: str | None
-    maintenance_margin: str | None
-    mark_price: str | None
-    margin_ratio: str | None
+    equity: CanonicalDecimal | None
+    maintenance_margin: CanonicalDecimal | None
+    mark_price: CanonicalDecimal | None
+    margin_ratio: CanonicalDecimal | None
     tier: int | None
 
 
@@ -71,11 +73,11 @@ class MarginCall(JudgedDecision, frozen=True, gc=False, kw_only=True, tag="margi
 
     status: CallStatus
     case_id: str
-    level: str | None
-    previous_level: str | None
-    margin_shortfall: str | None
-    liquidation_price: str | None
-    distance_percent: str | None
+    level: CanonicalDecimal | None
+    previous_level: CanonicalDecimal | None
+    margin_shortfall: CanonicalDecimal | None
+    liquidation_price: CanonicalDecimal | None
+    distance_percent: CanonicalDecimal | None
     uncertain: bool | UnsetType = UNSET
 
 
@@ -83,8 +85,8 @@ class Underfunded(PositionDecision, frozen=True, gc=False, kw_only=True, tag="un
     """A fill needed more margin than the wallet had; the fill stands."""
 
     fill_id: str
-    required: str
-    available: str
+    required: CanonicalDecimal
+    available: CanonicalDecimal
 
 
 class FillFlagged(PositionDecision, frozen=True, gc=False, kw_only=True, tag="fill_flagged"):
@@ -111,8 +113,8 @@ class LiquidationOrder(PositionDecision, frozen=True, gc=False, kw_only=True, ta
     liquidation_id: str
     step: int
     side: Literal["buy", "sell"]
-    quantity: str
-    limit_price: str | None
+    quantity: CanonicalDecimal
+    limit_price: CanonicalDecimal | None
     deadline_us: int
 
 
@@ -122,9 +124,9 @@ class LiquidationProgress(JudgedDecision, frozen=True, gc=False, kw_only=True, t
     liquidation_id: str
     step: int
     fill_id: str
-    filled: str
-    remaining: str
-    fee: str
+    filled: CanonicalDecimal
+    remaining: CanonicalDecimal
+    fee: CanonicalDecimal
 
 
 class LiquidationCompleted(PositionDecision, frozen=True, gc=False, kw_only=True, tag="liquidation_completed"):
@@ -136,16 +138,16 @@ class LiquidationCompleted(PositionDecision, frozen=True, gc=False, kw_only=True
 
     liquidation_id: str
     result: LiquidationResult
-    collateral: str
-    loss: str
-    fees: str
-    residual: str
+    collateral: CanonicalDecimal
+    loss: CanonicalDecimal
+    fees: CanonicalDecimal
+    residual: CanonicalDecimal
     residual_to: Literal["account", "fund"] | None
-    shortfall: str
+    shortfall: CanonicalDecimal
     covered_by: str | None
     contained: bool
-    wallet_before: str
-    wallet_after: str
+    wallet_before: CanonicalDecimal
+    wallet_after: CanonicalDecimal
 
 
 class PositionTakenOver(PositionDecision, frozen=True, gc=False, kw_only=True, tag="position_taken_over"):
@@ -153,10 +155,10 @@ class PositionTakenOver(PositionDecision, frozen=True, gc=False, kw_only=True, t
 
     liquidation_id: str
     side: Literal["buy", "sell"]
-    quantity: str
-    price: str
-    mark_price: str | None
-    fund_loss: str | None
+    quantity: CanonicalDecimal
+    price: CanonicalDecimal
+    mark_price: CanonicalDecimal | None
+    fund_loss: CanonicalDecimal | None
 
 
 class ShortfallRecorded(PositionDecision, frozen=True, gc=False, kw_only=True, tag="shortfall"):
@@ -164,8 +166,8 @@ class ShortfallRecorded(PositionDecision, frozen=True, gc=False, kw_only=True, t
 
     liquidation_id: str | None
     asset: str
-    amount: str
-    fund_balance: str
+    amount: CanonicalDecimal
+    fund_balance: CanonicalDecimal
 
 
 class UncoveredLoss(PositionDecision, frozen=True, gc=False, kw_only=True, tag="uncovered_loss"):
@@ -173,8 +175,8 @@ class UncoveredLoss(PositionDecision, frozen=True, gc=False, kw_only=True, tag="
 
     liquidation_id: str | None
     asset: str
-    amount: str
-    fund_balance: str
+    amount: CanonicalDecimal
+    fund_balance: CanonicalDecimal
 
 
 class InstrumentChanged(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="instrument_changed"):
@@ -193,13 +195,13 @@ class RequirementAnnounced(InstrumentDecision, frozen=True, gc=False, kw_only=Tr
 
     announcement: str
     version: int | None
-    old: str | None
-    new: str | None
+    old: CanonicalDecimal | None
+    new: CanonicalDecimal | None
     effective_us: int
     positions_called: int
-    notional_called: str
+    notional_called: CanonicalDecimal
     positions_liquidated: int
-    notional_liquidated: str
+    notional_liquidated: CanonicalDecimal
 
 
 class Refused(Decision, frozen=True, gc=False, kw_only=True, tag="refused"):
@@ -223,7 +225,7 @@ class Posting(Decision, frozen=True, gc=False, kw_only=True, tag="posting"):
     asset: str
     debit: str
     credit: str
-    amount: str
+    amount: CanonicalDecimal
     reason: str
 
 
@@ -232,26 +234,26 @@ class Position(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", ta
 
     account: str
     instrument: str
-    quantity: str
-    entry_price: str
-    mark_price: str | None
-    notional: str | None
-    collateral: str
-    unrealised_pnl: str | None
-    realised_pnl: str
-    funding: str
-    equity: str | None
-    initial_margin: str | None
-    maintenance_margin: str | None
-    maintenance_rate: str | None
-    maintenance_amount: str | None
+    quantity: CanonicalDecimal
+    entry_price: CanonicalDecimal
+    mark_price: CanonicalDecimal | None
+    notional: CanonicalDecimal | None
+    collateral: CanonicalDecimal
+    unrealised_pnl: CanonicalDecimal | None
+    realised_pnl: CanonicalDecimal
+    funding: CanonicalDecimal
+    equity: CanonicalDecimal | None
+    initial_margin: CanonicalDecimal | None
+    maintenance_margin: CanonicalDecimal | None
+    maintenance_rate: CanonicalDecimal | None
+    maintenance_amount: CanonicalDecimal | None
     tier: int | None
-    leverage: str
-    margin_ratio: str | None
-    liquidation_price: str | None
-    bankruptcy_price: str | None
-    margin_call_prices: list[str | None]
-    max_removable: str | None
+    leverage: CanonicalDecimal
+    margin_ratio: CanonicalDecimal | None
+    liquidation_price: CanonicalDecimal | None
+    bankruptcy_price: CanonicalDecimal | None
+    margin_call_prices: list[CanonicalDecimal | None]
+    max_removable: CanonicalDecimal | None
     status: Literal["open", "called", "liquidating"]
     case_id: str | None
     liquidation_id: str | None
@@ -264,7 +266,7 @@ class Wallet(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag=
 
     account: str
     asset: str
-    balance: str
+    balance: CanonicalDecimal
 
 
 Outcome = (
