@@ -187,21 +187,14 @@ class InstrumentChanged(InstrumentDecision, frozen=True, gc=False, kw_only=True,
 
 
 class RequirementAnnounced(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="requirement_announced"):
-    """A change of requirements to come, with its rehearsal over this shard's accounts at the current mark.
+    """A version of an instrument's parameters was accepted and takes effect when the instrument's market time reaches `effective_us`.
 
-    `announcement` is the same on every shard.  A new version of the instrument names `version`; a step of volatility
-    names the `old` and the `new` rate.
+    `announcement` is the same on every shard.
     """
 
     announcement: str
-    version: int | None
-    old: CanonicalDecimal | None
-    new: CanonicalDecimal | None
+    version: int
     effective_us: int
-    positions_called: int
-    notional_called: CanonicalDecimal
-    positions_liquidated: int
-    notional_liquidated: CanonicalDecimal
 
 
 class Refused(Decision, frozen=True, gc=False, kw_only=True, tag="refused"):

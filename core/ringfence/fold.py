@@ -1,0 +1,357 @@
+"""The fold: the only door through which the state of a shard changes.
+
+Rule 1: facts first, then judgement, then the record of the judgement.  `fills`, `transfers` and `market` record facts; `judge` decides.
+Rule 2: nothing here knows the time, the broker, or the log an input came from; time and identity arrive in the event.
+Rule 3: every input ends as exactly one of applied, already applied, refused.  Nothing a producer can send raises out of here; a broken
+        invariant does, and must stop the shard before anything is written.
+
+The course of one input: its values are checked; engine time advances and the timers then due fire, each at its own due time; a repetition is recognised by its
+id; the handler refuses in one column or changes the state; the id is remembered; the account's hash chain advances; the bucket is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop
+from typing import Any, Final
+
+from ringfence_schemas import inputs
+from ringfence_schemas.content import content_of
+from ringfence_schemas.decimals import DecimalRefused, units
+from ringfence_schemas.frames import Settings
+from ringfence_schemas.inputs import Event, Fill, Input, Tick, Ticks
+from ringfence_schemas.kinds import valid_identifier
+from ringfence_schemas.outcomes import Cause, Outcome, Refused
+from ringfence_schemas.reading import InputRefused, check, identify
+
+from ringfence import liquidation, market, transfers
+from ringfence.digest import link, restate, state_digest
+from ringfence.fills import apply_fill
+from ringfence.hashing import digest_of
+from ringfence.judge import judge_own
+from ringfence.refusals import NO_LIMIT, Refusal, refusal, unsound
+from ringfence.scales import ONE
+from ringfence.shard_state import Origin, State
+from ringfence.state import Bucket
+
+TIME_LIMIT_US: Final = 10**18
+
+
+class Fold:
+    """One shard's engine: `apply` an input, get its decisions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._adopt(State(settings))
+
+    def _adopt(self, state: State) -> None:
+        self.state = state
+        self.inputs = self.applied = self.already_applied = self.refused = 0
+        """Counts of inputs; not part of the digest."""
+        own = self._own
+        self._handlers: dict[type[Event], Callable[[Any, int], None]] = {
+            Tick: self._tick,
+            Ticks: self._ticks,
+            Fill: self._fill,
+            inputs.Instrument: self._instrument,
+            inputs.Asset: self._asset,
+            inputs.FundDeposit: lambda event, latest_us: self._instrument_input(event, event.transfer_id, market.apply_fund_deposit, latest_us),
+            inputs.Settlement: lambda event, latest_us: self._instrument_input(event, event.settlement_id, market.apply_settlement, latest_us),
+            inputs.Funding: lambda event, latest_us: self._instrument_input(event, event.funding_id, market.apply_funding, latest_us),
+            inputs.Deposit: lambda event, latest_us: own(event, "transfer", event.transfer_id, transfers.apply_deposit, latest_us),
+            inputs.Withdrawal: lambda event, latest_us: own(event, "transfer", event.transfer_id, transfers.apply_withdrawal, latest_us),
+            inputs.SetLeverage: lambda event, latest_us: own(event, "command", event.command_id, transfers.apply_set_leverage, latest_us),
+            inputs.AddMargin: lambda event, latest_us: own(event, "command", event.command_id, transfers.apply_add_margin, latest_us),
+            inputs.RemoveMargin: lambda event, latest_us: own(event, "command", event.command_id, transfers.apply_remove_margin, latest_us),
+            inputs.LiquidationReport: lambda event, latest_us: own(event, "report", event.report_id, _accept_report, latest_us),
+        }
+
+    @property
+    def outcomes(self) -> int:
+        """Decisions recorded so far, postings left out."""
+        return sum(count for topic, count in self.state.numbers.items() if topic != "ledger")
+
+    # ------------------------------------------------------------------------------------------------ the door
+
+    def apply(self, event: Input, origin: Origin, position: int, latest_us: int = NO_LIMIT) -> list[Outcome]:
+        """Fold one input and return its decisions in order.
+
+        `position` is the input's place in `origin`; an input with a `time_us` beyond `latest_us` is refused as `time_in_future`.
+        """
+        state = self.state
+        state.decisions = decisions = []
+        state.begin(origin, position)
+        self.inputs += 1
+        try:
+            self._handlers[type(event)](event, latest_us)
+        except Refusal as refused:
+            self.refused += 1
+            if origin.speaks:
+                self._record_refusal(event, refused)
+        if state.unstated:
+            self._restate()
+        return decisions
+
+    def refuse(self, refused: InputRefused, origin: Origin, position: int, data: bytes) -> list[Outcome]:
+        """Fold an input that could not be read: it is counted and published as refused, and changes nothing, not even engine time."""
+        state = self.state
+        state.decisions = decisions = []
+        state.begin(origin, position)
+        self.inputs += 1
+        self.refused += 1
+        if origin.speaks:
+            state.record(
+                Refused,
+                account=refused.account,
+                instrument=refused.instrument,
+                code=refused.code,
+                message=refused.message,
+                input_type=refused.input_type,
+                input_id=refused.input_id,
+                input_hash=digest_of(data).hex(),
+                applied_hash=None,
+            )
+        return decisions
+
+    def advance(self, clock_us: int) -> list[Outcome]:
+        """Move engine time to a frame's clock and return the decisions of the timers that fire; a clock that lags does nothing."""
+        state = self.state
+        state.decisions = decisions = []
+        if clock_us > state.time_us:
+            self._advance(clock_us)
+            self._restate()
+        return decisions
+
+    def digest(self) -> bytes:
+        """Return the digest of the state, 16 bytes: equal on every engine that folded the same inputs in the same order."""
+        return state_digest(self.state)
+
+    def _restate(self) -> None:
+        state = self.state
+        for bucket in state.unstated:
+            restate(state, bucket)
+        state.unstated.clear()
+
+    def _record_refusal(self, event: Input, refused: Refusal) -> None:
+        known = refused.unsound
+        input_type, input_id, account, instrument = identify(event)
+        self.state.record(
+            Refused,
+            account=known.account if known else account,
+            instrument=known.instrument if known else instrument,
+            code=refused.code,
+            message=refused.message,
+            input_type=input_type,
+            input_id=known.input_id if known else input_id,
+            input_hash=_content(event).hex(),
+            applied_hash=refused.applied_hash.hex() if refused.applied_hash else None,
+        )
+
+    # ------------------------------------------------------------------------------------------------ time and identity
+
+    def _advance(self, time_us: int) -> None:
+        """Let the timers due until `time_us` fire in order, each at its own due time, then move engine time."""
+        state = self.state
+        timers = state.timers
+        while timers and timers[0][0] <= time_us:
+            due_us, kind, instrument, account, number, step = heappop(timers)
+            bucket = state.books[instrument].buckets[account]
+            run = bucket.liquidation
+            if run is not None and (run.number, run.step) == (number, step):
+                state.time_us = max(state.time_us, due_us)
+                state.begin_timer(Cause(timer=kind, due_us=due_us))
+                liquidation.step_failed(state, bucket)
+        state.end_timer()
+        state.time_us = time_us
+        state.horizon_us = time_us - state.settings.id_window_us
+        if state.horizon_us >= state.identities.oldest_us:
+            state.identities.forget(state.horizon_us)
+
+    def _enter(self, event: Input, latest_us: int) -> None:
+        """Check the values of an input and let time advance to it, unless it claims to be from the future."""
+        wrong = check(event)
+        if wrong is not None:
+            raise unsound(wrong)
+        if self.state.time_us < event.time_us <= latest_us:
+            self._advance(event.time_us)
+
+    def _in_time(self, time_us: int, latest_us: int) -> None:
+        if time_us < self.state.horizon_us:
+            raise refusal("too_old", f"{time_us} is before {self.state.horizon_us}")
+        if time_us > latest_us:
+            raise refusal("time_in_future", f"{time_us} is after {latest_us}")
+
+    def _repeats(self, tag: bytes, content: bytes) -> bool:
+        """Whether an id was applied with this content; refuses one that was applied with another."""
+        known = self.state.identities.find(tag, self.state.horizon_us)
+        if known is None:
+            return False
+        if known != content:
+            raise Refusal("conflicts_with_applied", refusal("conflicts_with_applied").message, applied_hash=known)
+        self.already_applied += 1
+        return True
+
+    # ------------------------------------------------------------------------------------------------ inputs of accounts
+
+    def _fill(self, event: Fill, latest_us: int) -> None:
+        """The hot path of accounts: the same course as `_own`, with the checks and the content of a fill written out."""
+        state, account, instrument, time_us = self.state, event.account, event.instrument, event.time_us
+        try:
+            quantity, price = units[event.quantity], units[event.price]
+            sound = quantity > 0 < price and (event.fee is None or units[event.fee] is not None) and 0 <= time_us < TIME_LIMIT_US and valid_identifier(event.fill_id)
+        except DecimalRefused:
+            sound = False
+        if not (sound and account in state.accounts and instrument in state.books and _no_extras(event)):
+            wrong = check(event)
+            if wrong is not None:
+                raise unsound(wrong)
+        if state.time_us < time_us <= latest_us:
+            self._advance(time_us)
+        tag, content = digest_of(f"{account}|fill|{event.fill_id}".encode()), _content(event)
+        if self._repeats(tag, content):
+            return
+        if not state.horizon_us <= time_us <= latest_us:
+            self._in_time(time_us, latest_us)
+        book = state.books.get(instrument)
+        if book is None or book.settled:
+            book = transfers.open_book(state, instrument)
+        if event.fee_asset is not None and event.fee_asset != book.asset.name:
+            raise refusal("wrong_asset", f"{instrument} settles in {book.asset.name}, not {event.fee_asset}")
+        bucket = book.buckets.get(account) or state.bucket(account, book)
+        book.dirty = True
+        apply_fill(state, bucket, event, quantity, price * ONE)
+        state.identities.add(tag, content, time_us)
+        self._finish(bucket, content)
+
+    def _finish(self, bucket: Bucket, content: bytes) -> None:
+        """The fact on a bucket is recorded: advance the chain of its account, then judge it."""
+        state, asset = self.state, bucket.book.asset
+        self.applied += 1
+        link(state, bucket.account, content, bucket, asset)
+        bucket.engine_changed = False
+        judge_own(state, bucket)
+        state.touched_buckets[bucket] = None
+        state.touched_wallets[bucket.account.name, asset.name] = None
+        if bucket.level or bucket.liquidation or bucket.engine_changed or bucket.overlay:
+            state.unstated[bucket] = None
+
+    def _own(self, event: Any, field: str, identity: str, handler: Callable[[State, Any], transfers.Touched], latest_us: int) -> None:
+        """The course of an account's own input other than a fill."""
+        self._enter(event, latest_us)
+        state = self.state
+        tag, content = digest_of(f"{event.account}|{field}|{identity}".encode()), _content(event)
+        if self._repeats(tag, content):
+            return
+        self._in_time(event.time_us, latest_us)
+        asset, bucket = handler(state, event)
+        state.identities.add(tag, content, event.time_us)
+        if bucket is None:
+            self.applied += 1
+            link(state, state.account(event.account), content, None, asset)
+            state.touch_wallet(event.account, asset.name)
+            return
+        bucket.book.dirty = True
+        self._finish(bucket, content)
+
+    # ------------------------------------------------------------------------------------------------ inputs of instruments
+
+    def _tick(self, event: Tick, latest_us: int) -> None:
+        """The hot path of prices."""
+        state, time_us = self.state, event.time_us
+        book = state.books.get(event.instrument)
+        if event.source is not None or event.sequence is not None or book is None or not 0 <= time_us < TIME_LIMIT_US:
+            self._sourced_tick(event, latest_us)
+            return
+        try:
+            price = units[event.price]
+        except DecimalRefused:
+            price = 0
+        if price <= 0:
+            self._enter(event, latest_us)
+        if state.time_us < time_us <= latest_us:
+            self._advance(time_us)
+        if not state.horizon_us <= time_us <= latest_us:
+            self._in_time(time_us, latest_us)
+        if book.settled:
+            raise refusal("instrument_closed", event.instrument)
+        market.apply_price(state, book, price * ONE, time_us)
+        self.applied += 1
+
+    def _sourced_tick(self, event: Tick, latest_us: int) -> None:
+        """A tick of a named source, which may number its ticks."""
+        self._enter(event, latest_us)
+        state, source, sequence = self.state, event.source or "", event.sequence
+        book = state.books.get(event.instrument)
+        last = book.sources.get(source) if book is not None and sequence is not None else None
+        content = _content(event).hex()
+        if last == (sequence, content):
+            self.already_applied += 1
+            return
+        self._in_time(event.time_us, latest_us)
+        book = transfers.open_book(state, event.instrument)
+        if sequence is not None:
+            if last is not None and sequence <= last[0]:
+                raise refusal("sequence_not_increasing", f"{sequence} after {last[0]}")
+            book.sources[source] = (sequence, content)
+        market.apply_price(state, book, units[event.price] * ONE, event.time_us)
+        self.applied += 1
+
+    def _ticks(self, event: Ticks, latest_us: int) -> None:
+        """Packed ticks: checked as a whole, then judged one by one."""
+        self._enter(event, latest_us)
+        state, time_us = self.state, event.time_us
+        self._in_time(time_us, latest_us)
+        books = [transfers.open_book(state, instrument) for instrument, _ in event.prices]
+        for book, (_, price) in zip(books, event.prices, strict=True):
+            market.apply_price(state, book, units[price] * ONE, time_us)
+        self.applied += 1
+
+    def _instrument_input(self, event: Any, identity: str, handler: Callable[[State, Any], None], latest_us: int) -> None:
+        """The course of an input that belongs to an instrument and has an id."""
+        self._enter(event, latest_us)
+        tag, content = digest_of(f"|{event.instrument}|{type(event).__name__}|{identity}".encode()), _content(event)
+        if self._repeats(tag, content):
+            return
+        self._in_time(event.time_us, latest_us)
+        handler(self.state, event)
+        self.state.identities.add(tag, content, event.time_us)
+        self.applied += 1
+
+    def _instrument(self, event: inputs.Instrument, latest_us: int) -> None:
+        self._enter(event, latest_us)
+        if market.accepted_before(self.state, event):
+            self.already_applied += 1
+            return
+        self._in_time(event.time_us, latest_us)
+        market.apply_instrument(self.state, event)
+        self.applied += 1
+
+    def _asset(self, event: inputs.Asset, latest_us: int) -> None:
+        self._enter(event, latest_us)
+        if market.stated_before(self.state, event):
+            self.already_applied += 1
+            return
+        self._in_time(event.time_us, latest_us)
+        market.apply_asset(self.state, event)
+        self.applied += 1
+
+
+def _no_extras(event: Fill) -> bool:
+    """Whether the rare optional fields of a fill are absent."""
+    return event.fee_asset is None and event.margin is None and event.liquidation_id is None and event.order_id is None
+
+
+def _content(event: Input) -> bytes:
+    return digest_of(content_of(event))
+
+
+
+
+def _accept_report(state: State, event: inputs.LiquidationReport) -> transfers.Touched:
+    """An executor gave up on its order: on to the next step."""
+    book = transfers.open_book(state, event.instrument)
+    bucket = book.buckets.get(event.account)
+    run = bucket.liquidation if bucket is not None else None
+    if bucket is None or run is None or bucket.liquidation_id != event.liquidation_id or run.step != event.step:
+        raise refusal("unknown_liquidation", f"{event.liquidation_id} step {event.step}")
+    liquidation.step_failed(state, bucket)
+    return transfers.Touched(book.asset, bucket)

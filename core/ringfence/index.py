@@ -1,0 +1,295 @@
+"""The trigger index: which positions may change their level at this mark, found without touching the others.
+
+The theory.  Write s for the sign of q.  A bucket breaches level r in tier t when
+
+    equity = c + q*(P - F)  <=  r * (k*|q|*P - cum)        that is        (c + r*cum) / |q|  <=  P*(r*k - s) + s*F.
+
+The left side is the bucket's *key*: only the account's own events change it.  The right side is the *threshold*: one number for all buckets of an
+`Order`, one order for each (side, tier, level).  So a tick, a funding event or a change of rates moves thresholds and touches no bucket.
+A called bucket also waits for its recovery, `equity >= R * maintenance`, which is the same line read backwards: `-key <= -threshold`.
+
+Maintenance in marginal tiers is the greatest of the tiers' lines, so a breach of any line is a breach.  A bucket therefore stands under the line that
+binds *at its own trigger price*, not at the mark: no price movement ever moves it.  Funding does move trigger prices, so a bucket is entered under
+every line that can bind while the funding index stays inside the *horizon* (half the price, either way); leaving it re-enters the instrument once.
+
+Where r*k >= 1 a line no longer falls towards the position (a venue's top bracket under a call level): buckets that large are candidates at every tick.
+
+Keys are rounded so that an entry can only fire too early.  Candidates are judged again exactly: the index may over-report and never misses.
+Entries are never searched for: a bucket remembers the entry that counts, any other is stale and dropped when it surfaces.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+from ringfence.rules import Rules
+from ringfence.scales import ONE, PRICE_ONE, ceil_divide
+
+if TYPE_CHECKING:
+    from ringfence.state import Bucket
+
+SLOT_BITS: Final = 32
+SLOT_MASK: Final = (1 << SLOT_BITS) - 1
+STALE_ALLOWANCE: Final = 64
+KEY_SCALE: Final = ONE * PRICE_ONE
+"""threshold = (P * slope + sign * F * PRICE_ONE) / KEY_SCALE, in decimals."""
+UNBOUNDED: Final = 10**300
+CEILING_FACTOR: Final = 16
+
+
+class Order:
+    """The buckets of one side whose next change of level lies on one line; the earliest to fire stands first."""
+
+    __slots__ = ("amount", "heap", "live", "most", "sign", "slope", "least")
+
+    def __init__(self, slope: int, sign: int, amount: int, least: int, most: int) -> None:
+        self.slope = slope
+        """Of the threshold in the mark, in price units."""
+        self.sign = sign
+        self.amount = amount
+        """r * cum, money."""
+        self.least = least
+        self.most = most
+        """The line binds at the trigger price while c + r*cum - q*F lies between these, money."""
+        self.heap: list[int] = []
+        """(rounded key << SLOT_BITS) | slot."""
+        self.live = 0
+
+    def threshold(self, mark: int, funding_index: int) -> int:
+        """Return the greatest key that has fired at this mark, in decimals."""
+        return (mark * self.slope + self.sign * funding_index * PRICE_ONE) // KEY_SCALE
+
+    def insert(self, entry: int) -> bool:
+        """Add an entry and return whether it now stands first."""
+        heappush(self.heap, entry)
+        self.live += 1
+        return self.heap[0] == entry
+
+
+class TriggerIndex:
+    """Every open bucket of one instrument under the lines where its level next changes."""
+
+    __slots__ = ("anchor_funding", "ceiling", "down", "free", "high", "low", "orders", "radius", "rules", "slots", "steep", "up")
+
+    def __init__(self, rules: Rules) -> None:
+        self.slots: list[Bucket | None] = []
+        self.free: list[int] = []
+        self.anchor_funding = 0
+        self.radius = 0
+        """The funding index may move this far from the anchor before the instrument is entered again."""
+        self.ceiling = 0
+        self.configure(rules)
+
+    def configure(self, rules: Rules) -> None:
+        """Lay out empty orders for these parameters.  Call `enter_all` afterwards."""
+        self.rules = rules
+        self.orders: list[Order] = []
+        ratios = [*rules.call_levels, ONE]
+        self.down = tuple([self._lines(sign, ratio) for ratio in ratios] for sign in (1, -1))
+        """down[side][level]: the lines towards the next deeper level of a bucket now at `level`; side 0 is long."""
+        recovering = [level * (ONE + rules.recover) // ONE for level in rules.call_levels]
+        self.up = tuple([self._lines(sign, ratio, rising=True) for ratio in recovering] for sign in (1, -1))
+        self.steep = tuple([self._steep(sign, ratio) for ratio in ratios] for sign in (1, -1))
+        self.low, self.high = 0, 0
+
+    def _lines(self, sign: int, ratio: int, *, rising: bool = False) -> list[Order]:
+        tiers = self.rules.long if sign > 0 else self.rules.short
+        turn = -1 if rising else 1
+        lines = []
+        for tier, (floor, rate, amount) in enumerate(zip(tiers.floors, tiers.rates, tiers.amounts, strict=True)):
+            slope = ratio * rate - sign * PRICE_ONE
+            ends = [floor * slope // PRICE_ONE if tier else UNBOUNDED * sign]
+            if tier + 1 < len(tiers.floors):
+                ends.append(tiers.floors[tier + 1] * slope // PRICE_ONE)
+            else:
+                ends.append(-UNBOUNDED * sign)
+            lines.append(Order(turn * slope, turn * sign, ratio * amount // ONE, min(ends), max(ends)))
+        self.orders += lines
+        return lines
+
+    def _steep(self, sign: int, ratio: int) -> tuple[int, int, Order | None]:
+        """Return (first steep tier, its floor, the order of buckets by the price at which they reach it)."""
+        tiers = self.rules.long if sign > 0 else self.rules.short
+        first = len(tiers.rates)
+        if sign > 0:
+            first = next((tier for tier, rate in enumerate(tiers.rates) if ratio * rate >= PRICE_ONE), first)
+        if first == len(tiers.rates):
+            return first, UNBOUNDED, None
+        order = Order(PRICE_ONE, 0, 0, 0, 0)
+        self.orders.append(order)
+        return first, tiers.floors[first], order
+
+    # ------------------------------------------------------------------------------------------------ buckets come and go
+
+    def place(self, bucket: Bucket) -> None:
+        """Enter an open bucket, or enter it again after its own event."""
+        funding_index = bucket.book.funding_index
+        if bucket.slot < 0:
+            self._take_slot(bucket, funding_index)
+        size = bucket.size
+        side = 0 if size > 0 else 1
+        order = bucket.order
+        if order is not None and bucket.others is None and not bucket.level:
+            weight = size if size > 0 else -size
+            value = bucket.cash + order.amount
+            shifted = value - size * self.anchor_funding
+            spread = self.radius * weight
+            fits = order.least + spread <= shifted <= order.most - spread and weight * self.ceiling < self.steep[side][0][1]
+            if fits and order in self.down[side][0]:
+                entry = (value // (weight * ONE)) << SLOT_BITS | bucket.slot
+                if entry >= bucket.entry:
+                    return  # the entry that stands fires no later than the new one would
+                order.live -= 1
+                self._stand(bucket, order, entry, funding_index)
+                return
+        self._place_anywhere(bucket, side, funding_index)
+
+    def _take_slot(self, bucket: Bucket, funding_index: int) -> None:
+        if not self.radius:
+            mark = bucket.book.mark
+            self._anchor(bucket.entry_price * ONE if mark is None else mark, funding_index)
+        if self.free:
+            bucket.slot = self.free.pop()
+            self.slots[bucket.slot] = bucket
+        else:
+            bucket.slot = len(self.slots)
+            self.slots.append(bucket)
+
+    def _stand(self, bucket: Bucket, order: Order, entry: int, funding_index: int) -> None:
+        """Make `entry` the bucket's main entry in `order`."""
+        bucket.order, bucket.entry = order, entry
+        if order.insert(entry):
+            self._narrow(order, funding_index)
+        if len(order.heap) > 2 * order.live + STALE_ALLOWANCE:
+            self._sweep(order)
+
+    def _place_anywhere(self, bucket: Bucket, side: int, funding_index: int) -> None:
+        """Find the lines that can bind inside the horizon, and the way back up for a called bucket."""
+        self._forget(bucket)
+        size, cash, level = abs(bucket.size), bucket.cash, bucket.level
+        lines = self.down[side][level]
+        first_steep, steep_floor, steep_order = self.steep[side][level]
+        found: list[tuple[Order, int]] = []
+        if first_steep:
+            reach = [_binding(lines[:first_steep], bucket, self.anchor_funding + turn * self.radius) for turn in (-1, 1)]
+            for order in lines[min(reach) : max(reach) + 1]:
+                found.append((order, (cash + order.amount) // (size * ONE)))
+        if steep_order is not None and steep_floor <= size * self.ceiling:
+            found.append((steep_order, steep_floor // (size * ONE)))
+        if level:
+            order = self.up[side][level - 1][_binding(self.up[side][level - 1], bucket, funding_index)]
+            found.append((order, -(cash + order.amount) // (size * ONE)))
+        entries = [(order, key << SLOT_BITS | bucket.slot) for order, key in found]
+        for order, entry in entries[1:]:
+            if order.insert(entry):
+                self._narrow(order, funding_index)
+        bucket.others = tuple(entries[1:]) or None
+        if entries:
+            self._stand(bucket, *entries[0], funding_index)
+
+    def remove(self, bucket: Bucket) -> None:
+        """Take a bucket out: it closed, or its liquidation has begun."""
+        self._forget(bucket)
+        if bucket.slot >= 0:
+            self.slots[bucket.slot] = None
+            self.free.append(bucket.slot)
+            bucket.slot = -1
+
+    def _forget(self, bucket: Bucket) -> None:
+        """Let the entries of a bucket go stale."""
+        if bucket.order is not None:
+            bucket.order.live -= 1
+            bucket.order = None
+        for order, _ in bucket.others or ():
+            order.live -= 1
+        bucket.others = None
+
+    def _sweep(self, order: Order) -> None:
+        """Drop the stale entries of an order; paid for by the insertions that made them stale."""
+        order.heap = [entry for entry in order.heap if self._owner(order, entry) is not None]
+        heapify(order.heap)
+
+    def _owner(self, order: Order, entry: int) -> Bucket | None:
+        """Return the bucket for which this entry counts, None when it is stale."""
+        bucket = self.slots[entry & SLOT_MASK]
+        if bucket is None:
+            return None
+        if bucket.order is order and bucket.entry == entry:
+            return bucket
+        if bucket.others is not None and (order, entry) in bucket.others:
+            return bucket
+        return None
+
+    # ------------------------------------------------------------------------------------------------ the market moves
+
+    def fired(self, mark: int, funding_index: int) -> list[Bucket]:
+        """Return every bucket whose entry has fired, each once, in no order, and take it out; `place` what stays open."""
+        if self.radius and (abs(funding_index - self.anchor_funding) > self.radius or mark > self.ceiling):
+            self.enter_all(mark, funding_index)
+        candidates: list[Bucket] = []
+        for order in self.orders:
+            heap = order.heap
+            if not heap:
+                continue
+            limit = (order.threshold(mark, funding_index) + 1) << SLOT_BITS
+            while heap and heap[0] < limit:
+                bucket = self._owner(order, heap[0])
+                heappop(heap)
+                if bucket is not None:
+                    order.live -= 1
+                    self._spend(bucket, order)
+                    candidates.append(bucket)
+        return candidates
+
+    @staticmethod
+    def _spend(bucket: Bucket, order: Order) -> None:
+        """Forget all entries of a bucket of which one was just taken from `order`, whose count is already right."""
+        if bucket.order is not None and bucket.order is not order:
+            bucket.order.live -= 1
+        for other, _ in bucket.others or ():
+            if other is not order:
+                other.live -= 1
+        bucket.order, bucket.others = None, None
+
+    def settle(self, funding_index: int) -> None:
+        """Find the safe interval anew: while low < mark < high no entry can have fired."""
+        self.low, self.high = 0, self.ceiling if any(steep[2] for side in self.steep for steep in side) else UNBOUNDED
+        for order in self.orders:
+            if order.heap:
+                self._narrow(order, funding_index)
+
+    def _narrow(self, order: Order, funding_index: int) -> None:
+        """Take the price at which the first entry of `order` fires into the safe interval."""
+        distance = (order.heap[0] >> SLOT_BITS) * KEY_SCALE - order.sign * funding_index * PRICE_ONE
+        if order.slope > 0:
+            self.high = min(self.high, ceil_divide(distance, order.slope))
+        elif order.slope < 0:
+            self.low = max(self.low, distance // order.slope)
+        elif distance <= 0:
+            self.low = self.high
+
+    def _anchor(self, price: int, funding_index: int) -> None:
+        self.anchor_funding = funding_index
+        self.radius = price // 2 + 1
+        self.ceiling = price * CEILING_FACTOR
+
+    def enter_all(self, price: int, funding_index: int) -> None:
+        """Enter every bucket anew around this price: after new parameters, or when the horizon is left."""
+        self._anchor(price, funding_index)
+        for order in self.orders:
+            order.heap, order.live = [], 0
+        for bucket in self.slots:
+            if bucket is not None:
+                bucket.order = bucket.others = None
+                self.place(bucket)
+        self.low = self.high = 0
+
+
+def _binding(lines: list[Order], bucket: Bucket, funding_index: int) -> int:
+    """Return the line that binds at the trigger price of the bucket under this funding index; the last when none states a limit."""
+    shift = bucket.cash - bucket.size * funding_index
+    for tier, order in enumerate(lines):
+        if order.least <= shift + order.amount <= order.most:
+            return tier
+    return len(lines) - 1

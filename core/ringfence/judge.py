@@ -1,0 +1,51 @@
+"""Judging: who must be called, who must be liquidated.  Facts are recorded before, decisions are recorded here.
+
+The last tick judges.  A market event judges the buckets whose triggers fired, in order of account id; an account's own event judges its own bucket.
+"""
+
+from __future__ import annotations
+
+from ringfence import calls, liquidation, margin
+from ringfence.shard_state import State
+from ringfence.state import Book, Bucket
+
+
+def sweep(state: State, book: Book) -> None:
+    """Judge every bucket whose trigger fired at the present mark, then find the new safe interval."""
+    mark = book.mark
+    if mark is None:
+        book.index.low = book.index.high = 0
+        return
+    for bucket in sorted(book.index.fired(mark, book.funding_index), key=_account_name):
+        judge(state, bucket, mark)
+        if bucket.slot >= 0:
+            book.index.place(bucket)
+    book.index.settle(book.funding_index)
+
+
+def _account_name(bucket: Bucket) -> str:
+    return bucket.account.name
+
+
+def judge(state: State, bucket: Bucket, mark: int) -> None:
+    """Judge one open bucket exactly: liquidation before call."""
+    rules = bucket.book.rules
+    equity, maintenance = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
+    if margin.liquidatable(rules, equity, maintenance):
+        liquidation.start(state, bucket, equity, maintenance)
+    elif rules.call_levels:
+        calls.judge_level(state, bucket, equity, maintenance)
+
+
+def judge_own(state: State, bucket: Bucket) -> None:
+    """Judge a bucket after its account's own event, and watch it anew."""
+    if not bucket.size or bucket.liquidation:
+        return
+    book = bucket.book
+    book.index.place(bucket)
+    mark = book.mark
+    if mark is not None and not book.index.low < mark < book.index.high:
+        level = bucket.level
+        judge(state, bucket, mark)
+        if bucket.level != level and bucket.slot >= 0:
+            book.index.place(bucket)

@@ -1,0 +1,288 @@
+"""The life of a liquidation: start, ladder of orders, cure, takeover, and the closing of a bucket with its certificate.
+
+A loss never leaves the bucket.  Whatever the last trade leaves below zero is the insurance fund's, and is published; the wallet is not touched.
+Once started a liquidation stands: a price that recovers does not undo it, money added does.
+"""
+
+from __future__ import annotations
+
+from heapq import heappush
+from typing import Final, NamedTuple
+
+from ringfence_schemas.decimals import decimal_text
+from ringfence_schemas.inputs import Fill
+from ringfence_schemas.outcomes import (
+    FillFlagged,
+    LiquidationCompleted,
+    LiquidationOrder,
+    LiquidationProgress,
+    LiquidationStarted,
+    PositionTakenOver,
+    ShortfallRecorded,
+    UncoveredLoss,
+)
+
+from ringfence import calls, figures, margin
+from ringfence.scales import ONE, ceil_divide
+from ringfence.shard_state import State
+from ringfence.state import Bucket, Liquidation
+
+DEADLINE_TIMER: Final = "liquidation_deadline"
+
+
+class Progress(NamedTuple):
+    """A reducing fill on a bucket in liquidation."""
+
+    liquidation: Liquidation
+    size: int
+    """Unsigned size of the fill."""
+    ours: bool
+    """Whether it carries the id of this liquidation: the executor knows of it, and it pays the liquidation fee."""
+
+
+# ---------------------------------------------------------------------------------------------------- start
+
+
+def start(state: State, bucket: Bucket, equity: int, maintenance: int) -> None:
+    """Begin the liquidation of a bucket whose equity (money) met its maintenance (scaled money)."""
+    book = bucket.book
+    bucket.liquidations += 1
+    bucket.liquidation = Liquidation(bucket.liquidations)
+    state.engine_changed(bucket)
+    book.index.remove(bucket)
+    key, threshold = _evidence(bucket)
+    state.record_of(
+        LiquidationStarted,
+        bucket,
+        liquidation_id=bucket.liquidation_id,
+        case_id=bucket.case_id,
+        no_call_reason=_no_call_reason(bucket),
+        mode=book.rules.liquidation.mode,
+        key=key,
+        threshold=threshold,
+        **figures.judgement(bucket),
+    )
+    if book.rules.liquidation.mode == "takeover":
+        take_over(state, bucket)
+    else:
+        next_step(state, bucket, equity, maintenance)
+
+
+def _no_call_reason(bucket: Bucket) -> str | None:
+    """Why no open case preceded the liquidation; None when one did."""
+    if bucket.level:
+        return None
+    if not bucket.book.rules.call_levels:
+        return "not_configured"
+    return "parameter_change" if bucket.book.changed else "gap"
+
+
+def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The key of the bucket and the threshold it crossed, in the tier of its notional: -(c + cum)/q against P(1 - k) - F for a long,
+    (c + cum)/|q| against P(1 + k) - F for a short."""
+    book, size = bucket.book, bucket.size
+    mark, tiers = book.mark or 0, book.rules.side(size)
+    tier = tiers.tier_of(abs(size) * mark)
+    sign = 1 if size > 0 else -1
+    key = figures.fraction(-sign * (bucket.cash + tiers.amounts[tier]), abs(size) * ONE * ONE)
+    threshold = figures.fraction(mark * (ONE - sign * tiers.rates[tier]) - book.funding_index * ONE, ONE**3)
+    return key, threshold
+
+
+# ---------------------------------------------------------------------------------------------------- the ladder of orders
+
+
+def next_step(state: State, bucket: Bucket, equity: int, maintenance: int, *, whole: bool = False) -> None:
+    """Publish the next order, or hand the position to the fund when the ladder is exhausted."""
+    run, rules, mark = bucket.liquidation, bucket.book.rules, bucket.book.mark
+    assert run is not None and mark is not None
+    run.step += 1
+    state.engine_changed(bucket)
+    plan = rules.liquidation
+    if run.step > plan.max_steps:
+        take_over(state, bucket)
+        return
+    size = abs(bucket.size)
+    whole = whole or size * mark < plan.full_below or margin.breaches(equity, maintenance, plan.backstop)
+    run.ordered = (None if whole else margin.restoring_size(bucket, mark)) or size
+    run.filled = 0
+    run.deadline_us = state.time_us + plan.deadline_us
+    heappush(state.timers, (run.deadline_us, DEADLINE_TIMER, bucket.book.name, bucket.account.name, run.number, run.step))
+    state.record_of(
+        LiquidationOrder,
+        bucket,
+        liquidation_id=bucket.liquidation_id,
+        step=run.step,
+        side="sell" if bucket.size > 0 else "buy",
+        quantity=figures.quantity(run.ordered, rules),
+        limit_price=figures.price(margin.bankruptcy_price(bucket)),
+        deadline_us=run.deadline_us,
+    )
+
+
+def step_failed(state: State, bucket: Bucket) -> None:
+    """The deadline passed or the executor gave up: the next order is for the whole position."""
+    mark = bucket.book.mark
+    assert mark is not None
+    next_step(state, bucket, margin.equity(bucket, mark), margin.maintenance(bucket, mark), whole=True)
+
+
+def begin_fill(state: State, bucket: Bucket, fill: Fill, size: int) -> Progress:
+    """Look at a reducing fill before it is booked, and flag one that exceeds what its order still wanted."""
+    run = bucket.liquidation
+    assert run is not None
+    ours = fill.liquidation_id is not None and fill.liquidation_id == bucket.liquidation_id
+    if ours and abs(size) > run.ordered - run.filled:
+        state.record_of(FillFlagged, bucket, fill_id=fill.fill_id, reason="excess")
+    return Progress(run, min(abs(size), abs(bucket.size)), ours)
+
+
+def charge_fee(state: State, bucket: Bucket, size: int, price: int, progress: Progress) -> int:
+    """Charge the executor's fill fee_rate * N(p), rounded up, to the fund; at most what the bucket has left.  Returns units."""
+    rules, mark = bucket.book.rules, bucket.book.mark
+    if not progress.ours or not rules.liquidation.fee_rate or mark is None:
+        return 0
+    left = (margin.equity(bucket, mark) if bucket.size else bucket.cash) // rules.quantum
+    fee = min(ceil_divide(abs(size) * price * rules.liquidation.fee_rate, ONE * rules.quantum), max(0, left))
+    if fee:
+        state.ledger.bucket_to_fund(bucket, fee, "liquidation_fee")
+        progress.liquidation.fees += fee
+    return fee
+
+
+def after_reduction(state: State, bucket: Bucket, fill: Fill, progress: Progress, fee: int, wallet_before: int) -> None:
+    """Count a reducing fill towards the order: restored, next step, or wait for the rest.
+
+    `liquidation_progress` tells the executor what it cannot know: a fill of somebody else's counted, or its step is done and was not enough.
+    """
+    run, mark = progress.liquidation, bucket.book.mark
+    assert mark is not None
+    run.filled += progress.size
+    equity, maintenance = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
+    if restores(bucket, equity, maintenance):
+        _complete(state, bucket, "restored", wallet_before)
+        return
+    remaining = max(0, run.ordered - run.filled)
+    if not remaining or not progress.ours:
+        rules = bucket.book.rules
+        state.record_of(
+            LiquidationProgress,
+            bucket,
+            liquidation_id=bucket.liquidation_id,
+            step=run.step,
+            fill_id=fill.fill_id,
+            filled=figures.quantity(run.filled, rules),
+            remaining=figures.quantity(remaining, rules),
+            fee=decimal_text(fee, rules.asset_decimals),
+            **figures.judgement(bucket),
+        )
+    if not remaining:
+        next_step(state, bucket, equity, maintenance)
+
+
+def restores(bucket: Bucket, equity: int, maintenance: int) -> bool:
+    """equity >= target * maintenance."""
+    return equity * ONE * ONE >= bucket.book.rules.liquidation.target * maintenance
+
+
+def try_cure(state: State, bucket: Bucket) -> None:
+    """Money was added to a bucket: end its liquidation if that restores it."""
+    mark = bucket.book.mark
+    if bucket.liquidation and mark is not None and restores(bucket, margin.equity(bucket, mark), margin.maintenance(bucket, mark)):
+        _complete(state, bucket, "cured", bucket.book.asset.wallets.get(bucket.account.name, 0))
+
+
+def take_over(state: State, bucket: Bucket) -> None:
+    """Pass the whole position to the insurance fund, at the bankruptcy price on the grid or at the mark."""
+    book, rules, size = bucket.book, bucket.book.rules, bucket.size
+    mark = book.mark
+    assert mark is not None
+    price = margin.bankruptcy_price(bucket) if rules.liquidation.takeover_price == "bankruptcy" else mark
+    price = mark if price is None else price
+    wallet_before = book.asset.wallets.get(bucket.account.name, 0)
+    state.record_of(
+        PositionTakenOver,
+        bucket,
+        liquidation_id=bucket.liquidation_id,
+        side="sell" if size > 0 else "buy",
+        quantity=figures.quantity(abs(size), rules),
+        price=figures.price(price),
+        mark_price=figures.price(mark),
+        fund_loss=figures.money_up(max(0, size * (price - mark)), rules),
+    )
+    state.ledger.trade(bucket, -size, price)
+    bucket.size = 0
+    close(state, bucket, "taken_over", wallet_before)
+
+
+# ---------------------------------------------------------------------------------------------------- the end of a bucket
+
+
+def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None:
+    """Empty a bucket whose position is gone: what is left moves out, what is missing is the fund's, a fraction is rounded off."""
+    book, ledger, run = bucket.book, state.ledger, bucket.liquidation
+    loss_base = bucket.put_in - bucket.taken_out
+    residual = shortfall = 0
+    to_fund = run is not None and result != "settled" and book.rules.liquidation.residual == "fund"
+    if bucket.cash < 0:
+        shortfall = book.rules.units_up(-bucket.cash)
+        ledger.cover(bucket, shortfall)
+        _publish_shortfall(state, bucket, shortfall)
+    else:
+        residual = bucket.cash // book.rules.quantum
+        if residual and to_fund:
+            ledger.bucket_to_fund(bucket, residual, "residual")
+        elif residual:
+            ledger.release(bucket, residual, "close")
+    if bucket.cash:
+        ledger.round_off(bucket)
+    if run is not None:
+        destination = None if not residual else ("fund" if to_fund else "account")
+        certificate = _certificate(bucket, loss_base - run.fees - residual, residual, destination, shortfall, wallet_before)
+        state.record_of(LiquidationCompleted, bucket, liquidation_id=bucket.liquidation_id, result=result, **certificate)
+    calls.close_case(state, bucket)
+    bucket.realised = bucket.funding_paid = bucket.put_in = bucket.taken_out = bucket.entry_price = 0
+    bucket.liquidation = None
+    book.index.remove(bucket)
+    state.engine_changed(bucket)
+    state.touch_wallet(bucket.account.name, book.asset.name)
+
+
+def _publish_shortfall(state: State, bucket: Bucket, amount: int) -> None:
+    asset, balance = bucket.book.asset, bucket.book.fund or 0
+    fields = {"liquidation_id": bucket.liquidation_id, "asset": asset.name, "fund_balance": decimal_text(balance, asset.decimals)}
+    state.record_of(ShortfallRecorded, bucket, amount=decimal_text(amount, asset.decimals), **fields)
+    if balance < 0:
+        state.record_of(UncoveredLoss, bucket, amount=decimal_text(min(amount, -balance), asset.decimals), **fields)
+
+
+def _complete(state: State, bucket: Bucket, result: str, wallet_before: int) -> None:
+    """End a liquidation that leaves the position in place."""
+    run, mark = bucket.liquidation, bucket.book.mark
+    assert run is not None and mark is not None
+    left = ceil_divide(margin.equity(bucket, mark), bucket.book.rules.quantum)
+    certificate = _certificate(bucket, bucket.put_in - bucket.taken_out - run.fees - left, 0, None, 0, wallet_before)
+    state.record_of(LiquidationCompleted, bucket, liquidation_id=bucket.liquidation_id, result=result, **certificate)
+    bucket.liquidation = None
+    state.engine_changed(bucket)
+
+
+def _certificate(bucket: Bucket, loss: int, residual: int, destination: str | None, shortfall: int, wallet_before: int) -> dict[str, object]:
+    """The containment certificate: what the bucket lost is at most what was put into it (invariant I3), and the wallet saw nothing but the residual."""
+    asset, run = bucket.book.asset, bucket.liquidation
+    assert run is not None and loss <= bucket.put_in
+    covered_by = None
+    if shortfall:
+        covered_by = "fund" if (bucket.book.fund or 0) >= 0 else "uncovered"
+    return {
+        "collateral": decimal_text(bucket.put_in, asset.decimals),
+        "loss": decimal_text(loss, asset.decimals),
+        "fees": decimal_text(run.fees, asset.decimals),
+        "residual": decimal_text(residual, asset.decimals),
+        "residual_to": destination,
+        "shortfall": decimal_text(shortfall, asset.decimals),
+        "covered_by": covered_by,
+        "contained": loss <= bucket.put_in,
+        "wallet_before": decimal_text(wallet_before, asset.decimals),
+        "wallet_after": decimal_text(asset.wallets.get(bucket.account.name, 0), asset.decimals),
+    }

@@ -1,0 +1,190 @@
+"""What moves an instrument: its parameters, prices, funding, the insurance fund, settlement.
+
+An instrument's *market time* is the greatest `time_us` of its own inputs.  Parameter versions take effect by it, so every shard, which sees the same
+inputs of the instrument in the same order, changes between the same two ticks.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ringfence_schemas.content import content_of
+from ringfence_schemas.decimals import units
+from ringfence_schemas.inputs import Asset as AssetEvent
+from ringfence_schemas.inputs import Funding, FundDeposit, Instrument, Settlement
+from ringfence_schemas.outcomes import Cause, InstrumentChanged, RequirementAnnounced
+
+from ringfence import calls, liquidation
+from ringfence.judge import sweep
+from ringfence.refusals import Refusal, refusal
+from ringfence.rules import InvalidInstrument, Rules, build_rules
+from ringfence.scales import ONE
+from ringfence.shard_state import DEFAULT_ASSET_DECIMALS, State
+from ringfence.state import Asset, Book
+from ringfence.transfers import in_units, open_book
+
+EFFECTIVE_TIMER: Final = "effective_date"
+
+
+def advance_market(state: State, book: Book, time_us: int) -> None:
+    """Move market time forward and put the versions in force whose time has come, each as its own timer."""
+    book.dirty = True
+    if time_us <= book.market_time_us:
+        return
+    book.market_time_us = time_us
+    while book.pending and (book.pending[0].effective_us or 0) <= time_us:
+        event = book.pending.pop(0)
+        state.begin_timer(Cause(timer=EFFECTIVE_TIMER, due_us=event.effective_us))
+        put_in_force(state, book, event)
+        state.end_timer()
+
+
+# ---------------------------------------------------------------------------------------------------- parameters
+
+
+def accepted_before(state: State, event: Instrument) -> bool:
+    """Whether this version was accepted with the same content."""
+    book = state.books.get(event.instrument)
+    if book is None:
+        return False
+    accepted = (book.rules.event, book.highest, *book.pending)
+    return any(known.version == event.version and content_of(known) == content_of(event) for known in accepted)
+
+
+def apply_instrument(state: State, event: Instrument) -> None:
+    """Accept a version: the first and those without a later `effective_us` at once, others are announced."""
+    book = state.books.get(event.instrument)
+    if book is not None:
+        _refuse_contradiction(book, event)
+    known = state.assets.get(event.settle_asset)
+    try:
+        rules = build_rules(event, known.decimals if known else DEFAULT_ASSET_DECIMALS)
+    except InvalidInstrument as error:
+        raise Refusal("invalid_instrument", str(error)) from None
+    if book is None:
+        _list_instrument(state, rules)
+        return
+    if book.settled:
+        raise refusal("instrument_closed", event.instrument)
+    advance_market(state, book, event.time_us)
+    book.highest = event
+    effective_us = book.market_time_us if event.effective_us is None else event.effective_us
+    book.pending = [pending for pending in book.pending if (pending.effective_us or 0) < effective_us]
+    if effective_us <= book.market_time_us:
+        put_in_force(state, book, event)
+        return
+    book.pending.append(event)
+    state.record(
+        RequirementAnnounced,
+        instrument=book.name,
+        parameters=book.rules.version,
+        announcement=f"{book.name}|v{event.version}",
+        version=event.version,
+        effective_us=effective_us,
+    )
+
+
+def _refuse_contradiction(book: Book, event: Instrument) -> None:
+    if event.version <= book.highest.version:
+        raise refusal("stale_version", f"version {event.version}, accepted is {book.highest.version}")
+    old = book.rules.event
+    for field in ("contract", "settle_asset"):
+        if getattr(event, field) != getattr(old, field):
+            raise refusal("immutable_field", f"{field} is {getattr(old, field)}")
+    if units[event.multiplier or "1"] != units[old.multiplier or "1"]:
+        raise refusal("immutable_field", f"multiplier is {old.multiplier or '1'}")
+
+
+def _list_instrument(state: State, rules: Rules) -> None:
+    event = rules.event
+    book = state.books[event.instrument] = Book(rules, state.asset(event.settle_asset))
+    book.market_time_us = event.time_us
+    state.record(InstrumentChanged, instrument=book.name, parameters=rules.version, version=rules.version, previous_version=None)
+
+
+def put_in_force(state: State, book: Book, event: Instrument) -> None:
+    """Replace the parameters; positions are judged at the next tick, or when their account's own event touches them first."""
+    previous = book.rules.version
+    book.rules = build_rules(event, book.asset.decimals)
+    book.changed = True
+    state.record(InstrumentChanged, instrument=book.name, parameters=event.version, version=event.version, previous_version=previous)
+    for account in sorted(name for name, bucket in book.buckets.items() if bucket.level > len(book.rules.call_levels)):
+        calls.drop_levels(state, book.buckets[account])
+    book.index.configure(book.rules)
+    open_buckets = [bucket for bucket in book.buckets.values() if bucket.slot >= 0]
+    for bucket in open_buckets:
+        state.touch(bucket)
+    if open_buckets:
+        price = book.mark if book.mark is not None else open_buckets[0].entry_price * ONE
+        book.index.enter_all(price, book.funding_index)
+
+
+def stated_before(state: State, event: AssetEvent) -> bool:
+    """Whether the asset was already stated with these decimals."""
+    asset = state.assets.get(event.asset)
+    return asset is not None and asset.stated_us is not None and asset.decimals == event.decimals
+
+
+def apply_asset(state: State, event: AssetEvent) -> None:
+    """Fix the decimals of an asset before, or in agreement with, its first use."""
+    asset = state.assets.get(event.asset)
+    if asset is not None and asset.decimals != event.decimals:
+        raise refusal("immutable_field", f"decimals of {event.asset} are {asset.decimals}")
+    if asset is None:
+        asset = state.assets[event.asset] = Asset(event.asset, event.decimals)
+    asset.stated_us = event.time_us
+
+
+# ---------------------------------------------------------------------------------------------------- money and prices
+
+
+def apply_fund_deposit(state: State, event: FundDeposit) -> None:
+    """This shard's share of money for the insurance fund: floor(amount / N), the first (amount mod N) shards one unit more."""
+    book = open_book(state, event.instrument)
+    amount = in_units(event.amount, book.asset.decimals)
+    advance_market(state, book, event.time_us)
+    share, rest = divmod(amount, state.settings.shards)
+    share += state.settings.shard < rest
+    if share:
+        state.ledger.deposit_to_fund(book, share)
+
+
+def apply_price(state: State, book: Book, price: int, time_us: int) -> None:
+    """A tick: the mark moves; buckets are judged only when it leaves the safe interval."""
+    if time_us > book.market_time_us:
+        if book.pending:
+            advance_market(state, book, time_us)
+        book.market_time_us = time_us
+    book.dirty = True
+    book.mark = price
+    if book.changed:
+        sweep(state, book)
+        book.changed = False
+    elif not book.index.low < price < book.index.high:
+        sweep(state, book)
+
+
+def apply_funding(state: State, event: Funding) -> None:
+    """F += rate * price, exactly; then the instrument is judged at the present mark."""
+    book = open_book(state, event.instrument)
+    if event.price is None and book.mark is None:
+        raise refusal("no_mark", event.instrument)
+    advance_market(state, book, event.time_us)
+    price = units[event.price] * ONE if event.price is not None else book.mark or 0
+    book.funding_index += units[event.rate] * price // ONE
+    sweep(state, book)
+
+
+def apply_settlement(state: State, event: Settlement) -> None:
+    """The end of an instrument: every position closes at the settlement price, in order of account id, without a fee."""
+    book = open_book(state, event.instrument)
+    price = units[event.price] * ONE
+    advance_market(state, book, event.time_us)
+    for account in sorted(name for name, bucket in book.buckets.items() if bucket.size):
+        bucket = book.buckets[account]
+        wallet_before = book.asset.wallets.get(account, 0)
+        state.ledger.trade(bucket, -bucket.size, price)
+        bucket.size = 0
+        liquidation.close(state, bucket, "settled", wallet_before)
+    book.settled = True
+    book.pending.clear()

@@ -1,0 +1,291 @@
+"""One version of an instrument's parameters, checked once and held as integers.
+
+An instrument event is text.  `Rules` is what the fold computes with: rates and amounts scaled, maintenance amounts derived, every contradiction refused
+with the row it is about.  Nothing here depends on an account or on a price.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Final
+
+from ringfence_schemas.decimals import decimal_text, units
+from ringfence_schemas.inputs import Instrument, Tier
+
+from ringfence.scales import MONEY_DECIMALS, ONE
+
+DEFAULT_RECOVER: Final = ONE // 20
+DEFAULT_TARGET: Final = ONE * 11 // 10
+DEFAULT_MAX_STEPS: Final = 3
+DEFAULT_DEADLINE_US: Final = 10_000_000
+
+
+class InvalidInstrument(ValueError):
+    """The parameters contradict themselves or ask for what this version cannot do.  The text names the row and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideTiers:
+    """The maintenance lines of one side: tier t charges `notional * rates[t] - amounts[t]`.
+
+    `floors` and `amounts` are money, `rates` decimals: the tier's maintenance rate plus slippage and close fee.
+    Amounts follow cum_1 = 0, cum_n = floor_n * (m_n - m_(n-1)) + cum_(n-1), so maintenance is continuous and equals the greatest of the lines.
+    """
+
+    floors: tuple[int, ...]
+    rates: tuple[int, ...]
+    amounts: tuple[int, ...]
+
+    def tier_of(self, notional: int) -> int:
+        """Return the index of the tier that holds `notional` (money); a floor belongs to the tier it opens."""
+        return bisect_right(self.floors, notional) - 1
+
+    def maintenance(self, notional: int) -> int:
+        """Return the maintenance margin of `notional` in 10^-18 money: N(B)*k - cum, never below zero."""
+        tier = bisect_right(self.floors, notional) - 1
+        return max(0, notional * self.rates[tier] - self.amounts[tier] * ONE)
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationRules:
+    """How a bucket at its limit is wound down; decimals, except `full_below` (money) and `deadline_us`."""
+
+    mode: str
+    residual: str
+    target: int
+    full_below: int
+    backstop: int
+    max_steps: int
+    deadline_us: int
+    fee_rate: int
+    takeover_price: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The parameters of one instrument version, in the units of `ringfence.scales`."""
+
+    event: Instrument
+    version: int
+    settle_asset: str
+    multiplier: int
+    extra_decimals: int
+    asset_decimals: int
+    quantum: int
+    price_tick: int
+    quantity_step: int
+    long: SideTiers
+    short: SideTiers
+    max_leverages: tuple[int | None, ...]
+    initial_rates: tuple[tuple[int, int], ...]
+    default_leverage: int
+    strict: bool
+    call_levels: tuple[int, ...]
+    recover: int
+    release: bool
+    taker_fee: int
+    liquidation: LiquidationRules
+
+    @property
+    def money_one(self) -> int:
+        """One whole unit of the settlement asset, as money."""
+        return int(10 ** (MONEY_DECIMALS + self.extra_decimals))
+
+    def side(self, size: int) -> SideTiers:
+        """Return the maintenance lines of a position of this signed size."""
+        return self.long if size > 0 else self.short
+
+    def size_of(self, quantity: int) -> int:
+        """Return the size of a number of contracts given in decimals."""
+        return quantity * self.multiplier
+
+    def units_down(self, money: int) -> int:
+        """Money in units of the asset, towards minus infinity: what a bucket gives to a wallet."""
+        return money // self.quantum
+
+    def units_up(self, money: int) -> int:
+        """Money in units of the asset, towards plus infinity: what a wallet gives to a bucket."""
+        return -(-money // self.quantum)
+
+
+def build_rules(event: Instrument, asset_decimals: int) -> Rules:
+    """Check an instrument event and scale it.
+
+    Raises `InvalidInstrument` naming the first contradiction: the order is unsupported options, tiers, levels, liquidation.
+    """
+    _refuse_unsupported(event)
+    multiplier, extra = _mantissa(units[event.multiplier] if event.multiplier is not None else ONE)
+    money_one = 10 ** (MONEY_DECIMALS + extra)
+    added = _optional(event.slippage_rate, 0) + _optional(event.close_fee_rate, 0)
+    if _optional(event.slippage_rate, 0) < 0 or _optional(event.close_fee_rate, 0) < 0:
+        raise InvalidInstrument("slippage_rate and close_fee_rate must not be negative")
+    _check_floors(event.tiers)
+    long = _side(event.tiers, "long", added, money_one)
+    short = _side(event.tiers, "short", added, money_one)
+    max_leverages = tuple(None if tier.max_leverage is None else units[tier.max_leverage] for tier in event.tiers)
+    default_leverage = _optional(event.default_leverage, ONE)
+    if max_leverages[0] is not None and default_leverage > max_leverages[0]:
+        raise InvalidInstrument(f"default_leverage {event.default_leverage} exceeds max_leverage {event.tiers[0].max_leverage} of tier 1")
+    return Rules(
+        event=event,
+        version=event.version,
+        settle_asset=event.settle_asset,
+        multiplier=multiplier,
+        extra_decimals=extra,
+        asset_decimals=asset_decimals,
+        quantum=10 ** (MONEY_DECIMALS + extra - asset_decimals),
+        price_tick=units[event.price_tick] * ONE,
+        quantity_step=units[event.quantity_step],
+        long=long,
+        short=short,
+        max_leverages=max_leverages,
+        initial_rates=tuple(_initial_rate(tier, row) for row, tier in enumerate(event.tiers, 1)),
+        default_leverage=default_leverage,
+        strict=event.trigger == "below",
+        call_levels=_call_levels(event),
+        recover=_recover(event),
+        release=event.release_on_reduce != "none",
+        taker_fee=_optional(event.fees.taker if event.fees else None, 0),
+        liquidation=_liquidation(event, money_one),
+    )
+
+
+def _optional(text: str | None, default: int) -> int:
+    return default if text is None else units[text]
+
+
+def _mantissa(value: int) -> tuple[int, int]:
+    """Split a decimal into (integer, decimals), so that an integer multiplier costs no digits."""
+    decimals = 18
+    while decimals and value % 10 == 0:
+        value //= 10
+        decimals -= 1
+    return value, decimals
+
+
+def _refuse_unsupported(event: Instrument) -> None:
+    """Options of the contract that this version of the engine cannot honour are refused, never ignored."""
+    chosen = {
+        "contract: inverse": event.contract != "linear",
+        "maintenance.basis: entry": event.maintenance is not None and event.maintenance.basis == "entry",
+        f"tier_mode: {event.tier_mode}": event.tier_mode not in (None, "marginal"),
+        "funding_payer: free_balance_first": event.funding_payer == "free_balance_first",
+        "mark: anything but {method: last}": _guards_mark(event),
+        "volatility": event.volatility is not None,
+        "expiry_us": event.expiry_us is not None,
+        "halted: true": bool(event.halted),
+    }
+    for option, present in chosen.items():
+        if present:
+            raise InvalidInstrument(f"{option} is not supported by this version of the engine; remove it or upgrade")
+
+
+def _guards_mark(event: Instrument) -> bool:
+    if event.mark is None:
+        return False
+    return any(getattr(event.mark, field) not in (None, "last") for field in event.mark.__struct_fields__)
+
+
+def _check_floors(tiers: list[Tier]) -> None:
+    if not tiers:
+        raise InvalidInstrument("tiers must have at least one row")
+    if units[tiers[0].floor] != 0:
+        raise InvalidInstrument(f"tier 1: floor {tiers[0].floor} must be 0, or notional below it has no rate")
+    for row in range(1, len(tiers)):
+        if units[tiers[row].floor] <= units[tiers[row - 1].floor]:
+            raise InvalidInstrument(f"tier {row + 1}: floor {tiers[row].floor} must exceed floor {tiers[row - 1].floor} of tier {row}")
+
+
+def _rate(tier: Tier, side: str, row: int) -> int:
+    """Return the maintenance rate of a side; a tier states one rate for both, or one for each."""
+    both = (tier.maintenance_rate_long, tier.maintenance_rate_short)
+    if tier.maintenance_rate is not None:
+        if both != (None, None):
+            raise InvalidInstrument(f"tier {row}: give maintenance_rate or the two rates by side, not both")
+        return units[tier.maintenance_rate]
+    text = both[0] if side == "long" else both[1]
+    if text is None:
+        raise InvalidInstrument(f"tier {row}: maintenance_rate is missing (or maintenance_rate_{side})")
+    return units[text]
+
+
+def _side(tiers: list[Tier], side: str, added: int, money_one: int) -> SideTiers:
+    """Derive the lines of one side.  Source of the amounts: the continuity of a marginal schedule, as venues publish it."""
+    floors, rates, amounts = [], [], []
+    previous_rate = amount = 0
+    for row, tier in enumerate(tiers, 1):
+        rate, floor = _rate(tier, side, row), units[tier.floor]
+        if rate < 0:
+            raise InvalidInstrument(f"tier {row}: the maintenance rate must not be negative")
+        if row > 1:
+            if rate < previous_rate:
+                raise InvalidInstrument(f"tier {row}: the maintenance rate falls below that of tier {row - 1}; in marginal mode rates never decrease")
+            amount += floor * (rate - previous_rate)
+        if side == "long" and rate + added >= ONE:
+            raise InvalidInstrument(f"tier {row}: maintenance plus slippage and close fee must stay below 1 for longs")
+        if tier.maintenance_amount is not None and units[tier.maintenance_amount] * ONE != amount:
+            raise InvalidInstrument(
+                f"tier {row}: maintenance_amount {tier.maintenance_amount} contradicts the derived {decimal_text(amount, 36)}; correct it or leave it out"
+            )
+        floors.append(floor * money_one // ONE)
+        rates.append(rate + added)
+        amounts.append(amount * (money_one // (ONE * ONE)))
+        previous_rate = rate
+    return SideTiers(tuple(floors), tuple(rates), tuple(amounts))
+
+
+def _initial_rate(tier: Tier, row: int) -> tuple[int, int]:
+    """Return the tier's initial rate as a fraction: `initial_rate`, else 1 / max_leverage, else 0."""
+    if tier.initial_rate is not None:
+        if units[tier.initial_rate] < 0:
+            raise InvalidInstrument(f"tier {row}: initial_rate must not be negative")
+        return units[tier.initial_rate], ONE
+    if tier.max_leverage is not None:
+        return ONE, units[tier.max_leverage]
+    return 0, 1
+
+
+def _call_levels(event: Instrument) -> tuple[int, ...]:
+    texts = event.margin_call_levels or []
+    levels = tuple(units[text] for text in texts)
+    for row, level in enumerate(levels):
+        if level <= ONE:
+            raise InvalidInstrument(f"margin_call_levels[{row}]: {texts[row]} must be above 1, the level of liquidation")
+        if row and level >= levels[row - 1]:
+            raise InvalidInstrument(f"margin_call_levels[{row}]: {texts[row]} must be below {texts[row - 1]}; the deepest level stands last")
+    return levels
+
+
+def _recover(event: Instrument) -> int:
+    recover = _optional(event.recover, DEFAULT_RECOVER)
+    if recover < 0:
+        raise InvalidInstrument("recover must not be negative")
+    return recover
+
+
+def _liquidation(event: Instrument, money_one: int) -> LiquidationRules:
+    config = event.liquidation
+    rules = LiquidationRules(
+        mode=(config and config.mode) or "order",
+        residual=(config and config.residual) or "account",
+        target=_optional(config and config.target, DEFAULT_TARGET),
+        full_below=_optional(config and config.full_below, 0) * (money_one // ONE),
+        backstop=_optional(config and config.backstop, 0),
+        max_steps=DEFAULT_MAX_STEPS if config is None or config.max_steps is None else config.max_steps,
+        deadline_us=DEFAULT_DEADLINE_US if config is None or config.deadline_us is None else config.deadline_us,
+        fee_rate=_optional(config and config.fee_rate, 0),
+        takeover_price=(config and config.takeover_price) or "bankruptcy",
+    )
+    limits = {
+        "target must be at least 1": rules.target >= ONE,
+        "backstop must be from 0 to below 1": 0 <= rules.backstop < ONE,
+        "full_below must not be negative": rules.full_below >= 0,
+        "max_steps must be at least 1": rules.max_steps >= 1,
+        "deadline_us must be above 0": rules.deadline_us > 0,
+        "fee_rate must be from 0 to below 1": 0 <= rules.fee_rate < ONE,
+    }
+    for text, holds in limits.items():
+        if not holds:
+            raise InvalidInstrument(f"liquidation: {text}")
+    return rules

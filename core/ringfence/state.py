@@ -1,0 +1,159 @@
+"""What the fold remembers: accounts, their ring-fenced buckets, instruments, assets.
+
+These classes hold; they decide nothing.  Money moves through `ringfence.ledger` only, so that every change of cash has its counter-entry.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ringfence_schemas.inputs import Instrument
+
+from ringfence.index import Order, TriggerIndex
+from ringfence.rules import Rules
+
+EMPTY_HASH: Final = bytes(16)
+
+
+class Account:
+    """One account: the chain of its own inputs.  Wallets stand with their asset, buckets with their instrument."""
+
+    __slots__ = ("hash", "name", "sequence")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sequence = 0
+        """Inputs applied to this account."""
+        self.hash = EMPTY_HASH
+        """H(previous hash, content of the input, what the input left behind)."""
+
+
+class Asset:
+    """A currency: its decimals, fixed by first use, and every wallet in it."""
+
+    __slots__ = ("decimals", "external", "fees", "name", "rounding", "stated_us", "wallets")
+
+    def __init__(self, name: str, decimals: int) -> None:
+        self.name = name
+        self.decimals = decimals
+        self.stated_us: int | None = None
+        """`time_us` of the asset event; None while the decimals are the default."""
+        self.wallets: dict[str, int] = {}
+        """Account -> free collateral, in units of the asset.  An entry exists from the first posting on."""
+        self.external: int | None = None
+        self.fees: int | None = None
+        self.rounding: int | None = None
+        """Fractions of a unit left by closed buckets, in 10^-72 of the asset; None: never posted."""
+
+
+class Liquidation:
+    """A liquidation in flight."""
+
+    __slots__ = ("deadline_us", "fees", "filled", "number", "ordered", "step")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.step = 0
+        self.ordered = 0
+        """Size of the present order, unsigned."""
+        self.filled = 0
+        self.deadline_us = 0
+        self.fees = 0
+        """Fees the bucket paid since the liquidation started, in units of the asset."""
+
+
+class Bucket:
+    """One position of one account, with the collateral that stands behind it and nothing else.
+
+    A closed bucket stays as a shell: it numbers cases and liquidations and keeps the leverage chosen.
+    """
+
+    __slots__ = (
+        "account", "book", "cash", "cases", "engine_changed", "entry", "entry_price", "funding_paid", "level", "leverage", "liquidation",
+        "liquidations", "order", "others", "overlay", "posted", "put_in", "realised", "size", "slot", "taken_out",
+    )  # fmt: skip
+
+    def __init__(self, account: Account, book: Book) -> None:
+        self.account = account
+        self.book = book
+        self.size = 0
+        """Signed size: contracts x multiplier."""
+        self.cash = 0
+        """c: signed money, in the frame of funding index zero."""
+        self.entry_price = 0
+        """E: average entry price, 18 decimals, rounded against nobody: down for a long, up for a short."""
+        self.realised = 0
+        """Price difference realised since the bucket opened, in 10^-(36 + d)."""
+        self.funding_paid = 0
+        """Sum of x*F over its fills (money): the part of the funding already in `cash`."""
+        self.put_in = 0
+        """Gross amount that came into the bucket since it opened, in units of the asset."""
+        self.taken_out = 0
+        """Gross amount that went to the wallet since it opened, in units of the asset."""
+        self.level = 0
+        """Margin call level: 0 none, 1 the mildest.  Above 0 a case is open."""
+        self.cases = 0
+        self.liquidations = 0
+        self.liquidation: Liquidation | None = None
+        self.leverage: int | None = None
+        """Leverage chosen by the account, decimal; None: the instrument's default."""
+        self.engine_changed = False
+        """A judgement or a timer changed the bucket since the account's own last input on it."""
+        self.overlay = 0
+        """Term of the state digest while the engine's changes, or a status, stand beyond the account's own chain."""
+        self.posted = False
+        """Whether money ever moved through it."""
+        self.slot = -1
+        self.order: Order | None = None
+        self.entry = 0
+        self.others: tuple[tuple[Order, int], ...] | None = None
+
+    @property
+    def case_id(self) -> str | None:
+        """The open margin-call case, `<account>|<instrument>|c<n>`."""
+        return f"{self.account.name}|{self.book.name}|c{self.cases}" if self.level else None
+
+    @property
+    def liquidation_id(self) -> str | None:
+        """The liquidation in flight, `<account>|<instrument>|l<n>`."""
+        return f"{self.account.name}|{self.book.name}|l{self.liquidations}" if self.liquidation else None
+
+
+class Book:
+    """One instrument: its parameters in force, its market, and every bucket in it."""
+
+    __slots__ = (
+        "asset", "buckets", "changed", "dirty", "fund", "funding", "funding_index", "highest", "index", "mark", "market_time_us", "name", "pending",
+        "rules", "settled", "sources", "term", "trading",
+    )  # fmt: skip
+
+    def __init__(self, rules: Rules, asset: Asset) -> None:
+        self.name = rules.event.instrument
+        self.rules = rules
+        self.asset = asset
+        self.highest = rules.event
+        """The instrument event with the highest version accepted: in force or pending."""
+        self.pending: list[Instrument] = []
+        """Accepted versions whose `effective_us` has not come, by version."""
+        self.mark: int | None = None
+        """Mark price: the last tick, in price units."""
+        self.funding_index = 0
+        """F: cumulative funding per unit of size, in price units."""
+        self.market_time_us = 0
+        """Greatest `time_us` of the instrument's own inputs."""
+        self.sources: dict[str, tuple[int, str]] = {}
+        """Source -> (last sequence, its price as stated), for sources that number their ticks."""
+        self.changed = False
+        """The parameters changed since the last tick."""
+        self.settled = False
+        self.buckets: dict[str, Bucket] = {}
+        self.fund: int | None = None
+        """Insurance fund of this shard, in units of the asset; None: never posted."""
+        self.trading: int | None = None
+        self.funding: int | None = None
+        """Counter-entries of fills, money; None: never posted."""
+        self.index = TriggerIndex(rules)
+        self.dirty = True
+        """Changed since the digest last looked."""
+        self.term = 0
+

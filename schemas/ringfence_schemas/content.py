@@ -1,0 +1,78 @@
+"""The content of an input: what makes a repetition the same input and a conflict another.
+
+All known fields count, decimals by value: `1`, `1.0` and `"1e0"` are the same content.  An absent field and a null are the same.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.inspect import Field, ListType, Metadata, StructType, TupleType, Type, UnionType, type_info
+
+from ringfence_schemas.decimals import DecimalRefused, units
+from ringfence_schemas.inputs import Event, Input
+from ringfence_schemas.kinds import Kind
+
+Canonical = Callable[[Any], Any]
+
+
+def content_of(event: Input) -> bytes:
+    """The canonical bytes of an input's content.  A text that is no decimal stands for itself, so any input has a content."""
+    return _encode(_CONTENTS[type(event)](event))
+
+
+def _plain(value: Any) -> Any:
+    return value
+
+
+def _number(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return str(units[text])
+    except DecimalRefused:
+        return [text]
+
+
+def _struct(fields: tuple[Field, ...], name: str) -> Canonical:
+    members = [(field.name, _canonical(field.type)) for field in fields]
+
+    def canonical(value: Any) -> Any:
+        return None if value is None else [name, *(part(getattr(value, member)) for member, part in members)]
+
+    return canonical
+
+
+def _items(item: Canonical) -> Canonical:
+    return lambda values: None if values is None else [item(value) for value in values]
+
+
+def _row(items: tuple[Canonical, ...]) -> Canonical:
+    return lambda values: [item(value) for item, value in zip(items, values, strict=True)]
+
+
+def _canonical(annotation: Type) -> Canonical:
+    match annotation:
+        case UnionType(types=(first, *_)):
+            return _canonical(first)
+        case Metadata(extra={"kind": Kind(numeral=True)}):
+            return _number
+        case ListType(item_type=item):
+            return _items(_canonical(item))
+        case TupleType(item_types=items):
+            return _row(tuple(map(_canonical, items)))
+        case StructType(cls=struct, fields=fields):
+            return _struct(fields, struct.__name__)
+        case _:
+            return _plain
+
+
+def _content(struct: type[Struct]) -> Canonical:
+    shape = type_info(struct)
+    assert isinstance(shape, StructType)
+    return _struct(shape.fields, str(struct.__struct_config__.tag))
+
+
+_encode = msgspec.json.Encoder().encode
+_CONTENTS: dict[type[Struct], Canonical] = {struct: _content(struct) for struct in Event.__subclasses__()}
