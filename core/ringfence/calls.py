@@ -1,20 +1,20 @@
 """Margin calls: levels, cases, hysteresis.
 
-A level is a ratio of equity to maintenance above 1; a bucket stands at the deepest level it has reached.  Going down it is `called` or `escalated`, a jump
-through several levels is said once.  Coming up it must clear the level by `recover` before it is `eased` or `recovered`.  A case lasts from `called` to
-`recovered` or `closed`; a running liquidation suspends calls, and what follows it judges again.
+A level is a ratio of equity to maintenance above 1; a bucket stands at the deepest level it has reached.  Going down
+it is `called` or `escalated`, a jump through several levels is said once.  Coming up it must clear the level by
+`recover` before it is `eased` or `recovered`.  A case lasts from `called` to `recovered` or `closed`; a running
+liquidation suspends calls, and what follows it judges again.
 """
 
 from __future__ import annotations
-
-from ringfence_schemas.decimals import decimal_text
-from ringfence_schemas.outcomes import MarginCall
 
 from ringfence import figures, margin
 from ringfence.rules import Rules
 from ringfence.scales import ONE, ceil_divide
 from ringfence.shard_state import State
 from ringfence.state import Bucket
+from ringfence_schemas.decimals import decimal_text
+from ringfence_schemas.outcomes import MarginCall
 
 
 def judge_level(state: State, bucket: Bucket, equity: int, maintenance: int) -> None:
@@ -42,7 +42,9 @@ def deepest_level(rules: Rules, equity: int, maintenance: int) -> int:
 
 
 def held_level(rules: Rules, equity: int, maintenance: int) -> int:
-    """The deepest level r with equity < r * (1 + recover) * maintenance, 0 for none: a called bucket does not rise above it."""
+    """The deepest level r with equity < r * (1 + recover) * maintenance, 0 for none: a called bucket does not rise
+    above it.
+    """
     level = 0
     for number, call_ratio in enumerate(rules.call_levels, 1):
         if equity * ONE**3 >= call_ratio * (ONE + rules.recover) * maintenance:
@@ -104,7 +106,9 @@ def close_case(state: State, bucket: Bucket) -> None:
 
 
 def drop_levels(state: State, bucket: Bucket) -> None:
-    """New parameters have fewer levels than the one a bucket stands at: it stands at the deepest left, or its case ends."""
+    """New parameters have fewer levels than the one a bucket stands at: it stands at the deepest left, or its case
+    ends.
+    """
     levels = len(bucket.book.rules.call_levels)
     if levels:
         bucket.level = levels

@@ -1,6 +1,7 @@
 """The digest of a state: sixteen bytes that two engines compare instead of their memories.
 
-It is the sum modulo 2^128 of one hash per remembered thing, so the order of things does not matter and touching one costs one hash:
+It is the sum modulo 2^128 of one hash per remembered thing, so the order of things does not matter and touching one
+costs one hash:
 
     account     its hash chain, which commits to everything its own inputs left behind
     bucket      an overlay, only where the engine itself changed it since (a call, a liquidation, a settlement)
@@ -12,15 +13,16 @@ It is the sum modulo 2^128 of one hash per remembered thing, so the order of thi
 
 from __future__ import annotations
 
-from ringfence_schemas.content import content_of
-
 from ringfence.hashing import MODULUS, digest_of, term_of
 from ringfence.shard_state import State
 from ringfence.state import Account, Asset, Book, Bucket
+from ringfence_schemas.content import content_of
 
 
 def link(state: State, account: Account, content: bytes, bucket: Bucket | None, asset: Asset) -> None:
-    """Advance the account's chain by one applied input: H(previous hash, content, the wallet and the bucket it touched)."""
+    """Advance the account's chain by one applied input: H(previous hash, content, the wallet and the bucket it
+    touched).
+    """
     text = f"{asset.name}|{asset.wallets.get(account.name, 0):x}"
     if bucket is not None:
         text = f"{text}|{bucket_text(bucket)}"
@@ -49,7 +51,9 @@ def restate(state: State, bucket: Bucket) -> None:
 
 def _overlay(bucket: Bucket) -> int:
     run, asset = bucket.liquidation, bucket.book.asset
-    running = "" if run is None else f"{run.number}|{run.step}|{run.ordered:x}|{run.filled:x}|{run.deadline_us}|{run.fees}"
+    running = (
+        "" if run is None else f"{run.number}|{run.step}|{run.ordered:x}|{run.filled:x}|{run.deadline_us}|{run.fees}"
+    )
     wallet = asset.wallets.get(bucket.account.name, 0)
     return term_of(f"bucket|{bucket.account.name}|{bucket_text(bucket)}|{bucket.level}|{wallet:x}|{running}".encode())
 
@@ -74,4 +78,6 @@ def _book_term(book: Book) -> int:
 
 
 def _asset_term(asset: Asset) -> int:
-    return term_of(f"asset|{asset.name}|{asset.decimals}|{asset.stated_us}|{asset.external}|{asset.fees}|{asset.rounding}".encode())
+    return term_of(
+        f"asset|{asset.name}|{asset.decimals}|{asset.stated_us}|{asset.external}|{asset.fees}|{asset.rounding}".encode()
+    )

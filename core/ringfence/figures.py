@@ -1,21 +1,20 @@
 """Published numbers: exact values rounded once, at the edge, in a stated direction, and printed as canonical decimals.
 
-Equity, collateral, profit, funding and what may be removed round down (towards minus infinity); notional, initial and maintenance margin and
-shortfalls round up; the margin ratio rounds down at eight decimals.
+Equity, collateral, profit, funding and what may be removed round down (towards minus infinity); notional, initial and
+maintenance margin and shortfalls round up; the margin ratio rounds down at eight decimals.
 """
 
 from __future__ import annotations
 
 from math import gcd
-from typing import Any, Final
-
-from ringfence_schemas.decimals import decimal_text
-from ringfence_schemas.outcomes import Position
+from typing import Any, Final, Literal
 
 from ringfence import margin
 from ringfence.rules import Rules
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence.state import Bucket
+from ringfence_schemas.decimals import decimal_text
+from ringfence_schemas.outcomes import Position
 
 RATIO_DECIMALS: Final = 8
 PRICE_DECIMALS: Final = 36
@@ -64,7 +63,13 @@ def judgement(bucket: Bucket) -> dict[str, Any]:
     """The five numbers every judgement carries, at the present mark; None for what needs a mark or a position."""
     rules, mark = bucket.book.rules, bucket.book.mark
     if mark is None or not bucket.size:
-        return {"equity": None, "maintenance_margin": None, "mark_price": price(mark), "margin_ratio": None, "tier": None}
+        return {
+            "equity": None,
+            "maintenance_margin": None,
+            "mark_price": price(mark),
+            "margin_ratio": None,
+            "tier": None,
+        }
     worth, required = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
     return {
         "equity": money_down(worth, rules),
@@ -87,7 +92,7 @@ def distance_percent(mark: int | None, trigger: int | None) -> str | None:
     return decimal_text(100 * 10**PERCENT_DECIMALS * abs(mark - trigger) // mark, PERCENT_DECIMALS)
 
 
-def status(bucket: Bucket) -> str:
+def status(bucket: Bucket) -> Literal["open", "called", "liquidating"]:
     """Where the bucket stands in the life of a position."""
     if bucket.liquidation:
         return "liquidating"
@@ -122,8 +127,17 @@ def position(bucket: Bucket) -> Position:
 def _unmarked() -> dict[str, Any]:
     return dict.fromkeys(
         (
-            "mark_price", "notional", "unrealised_pnl", "equity", "initial_margin", "maintenance_margin", "maintenance_rate", "maintenance_amount", "tier",
-            "margin_ratio", "max_removable",
+            "mark_price",
+            "notional",
+            "unrealised_pnl",
+            "equity",
+            "initial_margin",
+            "maintenance_margin",
+            "maintenance_rate",
+            "maintenance_amount",
+            "tier",
+            "margin_ratio",
+            "max_removable",
         )  # fmt: skip
     )
 

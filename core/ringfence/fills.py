@@ -1,14 +1,10 @@
 """Fills: the facts that open, grow, shrink, close and turn positions.
 
-A fill is never refused for money.  It is taken apart into what it closes and what it opens; each half moves cash in the order of margin.md:
-fee first, then the trade, then collateral.
+A fill is never refused for money.  It is taken apart into what it closes and what it opens; each half moves cash in
+the order of margin.md: fee first, then the trade, then collateral.
 """
 
 from __future__ import annotations
-
-from ringfence_schemas.decimals import decimal_text, units
-from ringfence_schemas.inputs import Fill
-from ringfence_schemas.outcomes import FillFlagged, Underfunded
 
 from ringfence import liquidation, margin
 from ringfence.ledger import Ledger
@@ -16,10 +12,15 @@ from ringfence.rules import Rules
 from ringfence.scales import ONE, ceil_divide
 from ringfence.shard_state import State
 from ringfence.state import Bucket
+from ringfence_schemas.decimals import decimal_text, units
+from ringfence_schemas.inputs import Fill
+from ringfence_schemas.outcomes import FillFlagged, Underfunded
 
 
 def apply_fill(state: State, bucket: Bucket, fill: Fill, quantity: int, price: int) -> None:
-    """Book a fill of `quantity` contracts (decimal) at `price` (price units) on the bucket.  Judging is left to the caller."""
+    """Book a fill of `quantity` contracts (decimal) at `price` (price units) on the bucket.  Judging is left to the
+    caller.
+    """
     rules = bucket.book.rules
     bucket.posted = True
     size = quantity * rules.multiplier
@@ -54,7 +55,9 @@ def _flag(state: State, bucket: Bucket, fill: Fill, reason: str) -> None:
 
 
 def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, fee: int) -> None:
-    """Open or grow: the fee from the wallet, the rest of it from the bucket; then collateral, as far as the wallet has it."""
+    """Open or grow: the fee from the wallet, the rest of it from the bucket; then collateral, as far as the wallet
+    has it.
+    """
     book, ledger, account = bucket.book, state.ledger, bucket.account.name
     rules, asset = book.rules, book.asset
     before = bucket.size
@@ -99,13 +102,21 @@ def _blended(entry_price: int, before: int, size: int, price: int, after: int) -
     """E after an increase: the weighted average, 18 decimals, down for a long and up for a short."""
     if not before:
         return price // ONE
-    return (before * entry_price * ONE + size * price) // (after * ONE) if after > 0 else ceil_divide(-before * entry_price * ONE - size * price, -after * ONE)
+    return (
+        (before * entry_price * ONE + size * price) // (after * ONE)
+        if after > 0
+        else ceil_divide(-before * entry_price * ONE - size * price, -after * ONE)
+    )
 
 
 def _underfunded(state: State, bucket: Bucket, fill: Fill, required: int, available: int) -> None:
     decimals = bucket.book.asset.decimals
     state.record_of(
-        Underfunded, bucket, fill_id=fill.fill_id, required=decimal_text(required, decimals), available=decimal_text(max(available, 0), decimals)
+        Underfunded,
+        bucket,
+        fill_id=fill.fill_id,
+        required=decimal_text(required, decimals),
+        available=decimal_text(max(available, 0), decimals),
     )
 
 
@@ -115,7 +126,9 @@ def _charge_bucket(ledger: Ledger, bucket: Bucket, fee: int) -> None:
         bucket.liquidation.fees += fee
 
 
-def _reduce(state: State, bucket: Bucket, size: int, price: int, fee: int, fill: Fill, progress: liquidation.Progress | None) -> None:
+def _reduce(
+    state: State, bucket: Bucket, size: int, price: int, fee: int, fill: Fill, progress: liquidation.Progress | None
+) -> None:
     """Shrink or close: c -= fee, a rebate goes to the wallet; then the realised part, then what may be freed."""
     book, ledger, account = bucket.book, state.ledger, bucket.account.name
     before = bucket.size

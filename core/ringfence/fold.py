@@ -1,12 +1,14 @@
 """The fold: the only door through which the state of a shard changes.
 
-Rule 1: facts first, then judgement, then the record of the judgement.  `fills`, `transfers` and `market` record facts; `judge` decides.
+Rule 1: facts first, then judgement, then the record of the judgement.  `fills`, `transfers` and `market` record
+        facts; `judge` decides.
 Rule 2: nothing here knows the time, the broker, or the log an input came from; time and identity arrive in the event.
-Rule 3: every input ends as exactly one of applied, already applied, refused.  Nothing a producer can send raises out of here; a broken
-        invariant does, and must stop the shard before anything is written.
+Rule 3: every input ends as exactly one of applied, already applied, refused.  Nothing a producer can send raises out
+        of here; a broken invariant does, and must stop the shard before anything is written.
 
-The course of one input: its values are checked; engine time advances and the timers then due fire, each at its own due time; a repetition is recognised by its
-id; the handler refuses in one column or changes the state; the id is remembered; the account's hash chain advances; the bucket is judged.
+The course of one input: its values are checked; engine time advances and the timers then due fire, each at its own
+due time; a repetition is recognised by its id; the handler refuses in one column or changes the state; the id is
+remembered; the account's hash chain advances; the bucket is judged.
 """
 
 from __future__ import annotations
@@ -14,15 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop
 from typing import Any, Final
-
-from ringfence_schemas import inputs
-from ringfence_schemas.content import content_of
-from ringfence_schemas.decimals import DecimalRefused, units
-from ringfence_schemas.frames import Settings
-from ringfence_schemas.inputs import Event, Fill, Input, Tick, Ticks
-from ringfence_schemas.kinds import valid_identifier
-from ringfence_schemas.outcomes import Cause, Outcome, Refused
-from ringfence_schemas.reading import InputRefused, check, identify
 
 from ringfence import liquidation, market, transfers
 from ringfence.digest import link, restate, state_digest
@@ -33,6 +26,15 @@ from ringfence.refusals import NO_LIMIT, Refusal, refusal, unsound
 from ringfence.scales import ONE
 from ringfence.shard_state import Origin, State
 from ringfence.state import Bucket
+from ringfence_schemas import inputs
+from ringfence_schemas.content import content_of
+from ringfence_schemas.decimals import DecimalRefused, units
+from ringfence_schemas.frames import Settings
+from ringfence_schemas.inputs import Event, Fill, Input, Tick, Ticks
+from ringfence_schemas.kinds import valid_identifier
+from ringfence_schemas.outcomes import Cause, Decision, Refused
+from ringfence_schemas.reading import InputRefused, check, identify
+from ringfence_schemas.topics import DECISION_TOPICS, LEDGER
 
 TIME_LIMIT_US: Final = 10**18
 
@@ -41,10 +43,7 @@ class Fold:
     """One shard's engine: `apply` an input, get its decisions."""
 
     def __init__(self, settings: Settings) -> None:
-        self._adopt(State(settings))
-
-    def _adopt(self, state: State) -> None:
-        self.state = state
+        self.state = State(settings)
         self.inputs = self.applied = self.already_applied = self.refused = 0
         """Counts of inputs; not part of the digest."""
         own = self._own
@@ -54,31 +53,61 @@ class Fold:
             Fill: self._fill,
             inputs.Instrument: self._instrument,
             inputs.Asset: self._asset,
-            inputs.FundDeposit: lambda event, latest_us: self._instrument_input(event, event.transfer_id, market.apply_fund_deposit, latest_us),
-            inputs.Settlement: lambda event, latest_us: self._instrument_input(event, event.settlement_id, market.apply_settlement, latest_us),
-            inputs.Funding: lambda event, latest_us: self._instrument_input(event, event.funding_id, market.apply_funding, latest_us),
-            inputs.Deposit: lambda event, latest_us: own(event, "transfer", event.transfer_id, transfers.apply_deposit, latest_us),
-            inputs.Withdrawal: lambda event, latest_us: own(event, "transfer", event.transfer_id, transfers.apply_withdrawal, latest_us),
-            inputs.SetLeverage: lambda event, latest_us: own(event, "command", event.command_id, transfers.apply_set_leverage, latest_us),
-            inputs.AddMargin: lambda event, latest_us: own(event, "command", event.command_id, transfers.apply_add_margin, latest_us),
-            inputs.RemoveMargin: lambda event, latest_us: own(event, "command", event.command_id, transfers.apply_remove_margin, latest_us),
-            inputs.LiquidationReport: lambda event, latest_us: own(event, "report", event.report_id, _accept_report, latest_us),
+            inputs.FundDeposit: lambda event, latest_us: self._instrument_input(
+                event, event.transfer_id, market.apply_fund_deposit, latest_us
+            ),
+            inputs.Settlement: lambda event, latest_us: self._instrument_input(
+                event, event.settlement_id, market.apply_settlement, latest_us
+            ),
+            inputs.Funding: lambda event, latest_us: self._instrument_input(
+                event, event.funding_id, market.apply_funding, latest_us
+            ),
+            inputs.Deposit: lambda event, latest_us: own(
+                event, "transfer", event.transfer_id, transfers.apply_deposit, latest_us
+            ),
+            inputs.Withdrawal: lambda event, latest_us: own(
+                event, "transfer", event.transfer_id, transfers.apply_withdrawal, latest_us
+            ),
+            inputs.SetLeverage: lambda event, latest_us: own(
+                event, "command", event.command_id, transfers.apply_set_leverage, latest_us
+            ),
+            inputs.AddMargin: lambda event, latest_us: own(
+                event, "command", event.command_id, transfers.apply_add_margin, latest_us
+            ),
+            inputs.RemoveMargin: lambda event, latest_us: own(
+                event, "command", event.command_id, transfers.apply_remove_margin, latest_us
+            ),
+            inputs.LiquidationReport: lambda event, latest_us: own(
+                event, "report", event.report_id, _accept_report, latest_us
+            ),
         }
 
     @property
     def outcomes(self) -> int:
-        """Decisions recorded so far, postings left out."""
-        return sum(count for topic, count in self.state.numbers.items() if topic != "ledger")
+        """Decisions recorded so far; postings and dead letters are no decisions."""
+        return sum(self.state.numbers.get(topic, 0) for topic in DECISION_TOPICS if topic != LEDGER)
+
+    def adopt(self, settings: Settings) -> None:
+        """Go on under these settings."""
+        self.state.adopt(settings)
+
+    def next_number(self, topic: str) -> int:
+        """Take the next dense number of an output topic."""
+        number = self.state.numbers.get(topic, 0) + 1
+        self.state.numbers[topic] = number
+        return number
 
     # ------------------------------------------------------------------------------------------------ the door
 
-    def apply(self, event: Input, origin: Origin, position: int, latest_us: int = NO_LIMIT) -> list[Outcome]:
+    def apply(self, event: Input, origin: Origin, position: int, latest_us: int = NO_LIMIT) -> list[Decision]:
         """Fold one input and return its decisions in order.
 
-        `position` is the input's place in `origin`; an input with a `time_us` beyond `latest_us` is refused as `time_in_future`.
+        `position` is the input's place in `origin`; an input with a `time_us` beyond `latest_us` is refused as
+        `time_in_future`.
         """
         state = self.state
-        state.decisions = decisions = []
+        decisions: list[Decision] = []
+        state.decisions = decisions
         state.begin(origin, position)
         self.inputs += 1
         try:
@@ -91,10 +120,17 @@ class Fold:
             self._restate()
         return decisions
 
-    def refuse(self, refused: InputRefused, origin: Origin, position: int, data: bytes) -> list[Outcome]:
-        """Fold an input that could not be read: it is counted and published as refused, and changes nothing, not even engine time."""
+    def refuse(
+        self, refused: InputRefused, origin: Origin, position: int, data: bytes, *, hashed: bool = False
+    ) -> list[Decision]:
+        """Fold an input that could not be read: it is counted and published as refused, and changes nothing, not even
+        engine time.
+
+        `data` are its bytes, or their hash when it was too large to keep (`hashed`).
+        """
         state = self.state
-        state.decisions = decisions = []
+        decisions: list[Decision] = []
+        state.decisions = decisions
         state.begin(origin, position)
         self.inputs += 1
         self.refused += 1
@@ -107,22 +143,27 @@ class Fold:
                 message=refused.message,
                 input_type=refused.input_type,
                 input_id=refused.input_id,
-                input_hash=digest_of(data).hex(),
+                input_hash=(data if hashed else digest_of(data)).hex(),
                 applied_hash=None,
             )
         return decisions
 
-    def advance(self, clock_us: int) -> list[Outcome]:
-        """Move engine time to a frame's clock and return the decisions of the timers that fire; a clock that lags does nothing."""
+    def advance(self, clock_us: int) -> list[Decision]:
+        """Move engine time to a frame's clock and return the decisions of the timers that fire; a clock that lags
+        does nothing.
+        """
         state = self.state
-        state.decisions = decisions = []
+        decisions: list[Decision] = []
+        state.decisions = decisions
         if clock_us > state.time_us:
             self._advance(clock_us)
             self._restate()
         return decisions
 
     def digest(self) -> bytes:
-        """Return the digest of the state, 16 bytes: equal on every engine that folded the same inputs in the same order."""
+        """Return the digest of the state, 16 bytes: equal on every engine that folded the same inputs in the same
+        order.
+        """
         return state_digest(self.state)
 
     def _restate(self) -> None:
@@ -197,7 +238,12 @@ class Fold:
         state, account, instrument, time_us = self.state, event.account, event.instrument, event.time_us
         try:
             quantity, price = units[event.quantity], units[event.price]
-            sound = quantity > 0 < price and (event.fee is None or units[event.fee] is not None) and 0 <= time_us < TIME_LIMIT_US and valid_identifier(event.fill_id)
+            sound = (
+                quantity > 0 < price
+                and (event.fee is None or units[event.fee] is not None)
+                and 0 <= time_us < TIME_LIMIT_US
+                and valid_identifier(event.fill_id)
+            )
         except DecimalRefused:
             sound = False
         if not (sound and account in state.accounts and instrument in state.books and _no_extras(event)):
@@ -234,7 +280,9 @@ class Fold:
         if bucket.level or bucket.liquidation or bucket.engine_changed or bucket.overlay:
             state.unstated[bucket] = None
 
-    def _own(self, event: Any, field: str, identity: str, handler: Callable[[State, Any], transfers.Touched], latest_us: int) -> None:
+    def _own(
+        self, event: Any, field: str, identity: str, handler: Callable[[State, Any], transfers.Touched], latest_us: int
+    ) -> None:
         """The course of an account's own input other than a fill."""
         self._enter(event, latest_us)
         state = self.state
@@ -305,7 +353,9 @@ class Fold:
             market.apply_price(state, book, units[price] * ONE, time_us)
         self.applied += 1
 
-    def _instrument_input(self, event: Any, identity: str, handler: Callable[[State, Any], None], latest_us: int) -> None:
+    def _instrument_input(
+        self, event: Any, identity: str, handler: Callable[[State, Any], None], latest_us: int
+    ) -> None:
         """The course of an input that belongs to an instrument and has an id."""
         self._enter(event, latest_us)
         tag, content = digest_of(f"|{event.instrument}|{type(event).__name__}|{identity}".encode()), _content(event)
@@ -342,8 +392,6 @@ def _no_extras(event: Fill) -> bool:
 
 def _content(event: Input) -> bytes:
     return digest_of(content_of(event))
-
-
 
 
 def _accept_report(state: State, event: inputs.LiquidationReport) -> transfers.Touched:

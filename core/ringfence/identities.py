@@ -1,11 +1,12 @@
 """The ids of applied inputs, kept exactly as long as `id_window` asks, in about sixty bytes each.
 
-An id is remembered as a record of forty bytes: a 16-byte tag of (scope, id), the 16-byte hash of the content, the `time_us`.  Records lie in buckets
-of a linear hash table (W. Litwin, 1980): one bucket is split per few insertions, so the table grows without ever pausing to be rebuilt.  A second
-list keeps the tags of each minute of `time_us`, so that whole minutes are forgotten together when engine time leaves them behind.
+An id is remembered as a record of forty bytes: a 16-byte tag of (scope, id), the 16-byte hash of the content, the
+`time_us`.  Records lie in buckets of a linear hash table (W. Litwin, 1980): one bucket is split per few insertions,
+so the table grows without ever pausing to be rebuilt.  A second list keeps the tags of each minute of `time_us`, so
+that whole minutes are forgotten together when engine time leaves them behind.
 
-What is remembered is a function of the ids applied and of engine time alone: minutes, not the order of arrival, decide when a record is dropped,
-and a record whose own time has left the window is not found even before that.
+What is remembered is a function of the ids applied and of engine time alone: minutes, not the order of arrival,
+decide when a record is dropped, and a record whose own time has left the window is not found even before that.
 """
 
 from __future__ import annotations

@@ -4,18 +4,22 @@ The theory.  Write s for the sign of q.  A bucket breaches level r in tier t whe
 
     equity = c + q*(P - F)  <=  r * (k*|q|*P - cum)        that is        (c + r*cum) / |q|  <=  P*(r*k - s) + s*F.
 
-The left side is the bucket's *key*: only the account's own events change it.  The right side is the *threshold*: one number for all buckets of an
-`Order`, one order for each (side, tier, level).  So a tick, a funding event or a change of rates moves thresholds and touches no bucket.
-A called bucket also waits for its recovery, `equity >= R * maintenance`, which is the same line read backwards: `-key <= -threshold`.
+The left side is the bucket's *key*: only the account's own events change it.  The right side is the *threshold*: one
+number for all buckets of an `Order`, one order for each (side, tier, level).  So a tick, a funding event or a change
+of rates moves thresholds and touches no bucket. A called bucket also waits for its recovery, `equity >= R *
+maintenance`, which is the same line read backwards: `-key <= -threshold`.
 
-Maintenance in marginal tiers is the greatest of the tiers' lines, so a breach of any line is a breach.  A bucket therefore stands under the line that
-binds *at its own trigger price*, not at the mark: no price movement ever moves it.  Funding does move trigger prices, so a bucket is entered under
-every line that can bind while the funding index stays inside the *horizon* (half the price, either way); leaving it re-enters the instrument once.
+Maintenance in marginal tiers is the greatest of the tiers' lines, so a breach of any line is a breach.  A bucket
+therefore stands under the line that binds *at its own trigger price*, not at the mark: no price movement ever moves
+it.  Funding does move trigger prices, so a bucket is entered under every line that can bind while the funding index
+stays inside the *horizon* (half the price, either way); leaving it re-enters the instrument once.
 
-Where r*k >= 1 a line no longer falls towards the position (a venue's top bracket under a call level): buckets that large are candidates at every tick.
+Where r*k >= 1 a line no longer falls towards the position (a venue's top bracket under a call level): buckets that
+large are candidates at every tick.
 
-Keys are rounded so that an entry can only fire too early.  Candidates are judged again exactly: the index may over-report and never misses.
-Entries are never searched for: a bucket remembers the entry that counts, any other is stale and dropped when it surfaces.
+Keys are rounded so that an entry can only fire too early.  Candidates are judged again exactly: the index may
+over-report and never misses. Entries are never searched for: a bucket remembers the entry that counts, any other is
+stale and dropped when it surfaces.
 """
 
 from __future__ import annotations
@@ -70,7 +74,20 @@ class Order:
 class TriggerIndex:
     """Every open bucket of one instrument under the lines where its level next changes."""
 
-    __slots__ = ("anchor_funding", "ceiling", "down", "free", "high", "low", "orders", "radius", "rules", "slots", "steep", "up")
+    __slots__ = (
+        "anchor_funding",
+        "ceiling",
+        "down",
+        "free",
+        "high",
+        "low",
+        "orders",
+        "radius",
+        "rules",
+        "slots",
+        "steep",
+        "up",
+    )
 
     def __init__(self, rules: Rules) -> None:
         self.slots: list[Bucket | None] = []
@@ -135,7 +152,10 @@ class TriggerIndex:
             value = bucket.cash + order.amount
             shifted = value - size * self.anchor_funding
             spread = self.radius * weight
-            fits = order.least + spread <= shifted <= order.most - spread and weight * self.ceiling < self.steep[side][0][1]
+            fits = (
+                order.least + spread <= shifted <= order.most - spread
+                and weight * self.ceiling < self.steep[side][0][1]
+            )
             if fits and order in self.down[side][0]:
                 entry = (value // (weight * ONE)) << SLOT_BITS | bucket.slot
                 if entry >= bucket.entry:
@@ -172,7 +192,9 @@ class TriggerIndex:
         first_steep, steep_floor, steep_order = self.steep[side][level]
         found: list[tuple[Order, int]] = []
         if first_steep:
-            reach = [_binding(lines[:first_steep], bucket, self.anchor_funding + turn * self.radius) for turn in (-1, 1)]
+            reach = [
+                _binding(lines[:first_steep], bucket, self.anchor_funding + turn * self.radius) for turn in (-1, 1)
+            ]
             for order in lines[min(reach) : max(reach) + 1]:
                 found.append((order, (cash + order.amount) // (size * ONE)))
         if steep_order is not None and steep_floor <= size * self.ceiling:
@@ -287,7 +309,9 @@ class TriggerIndex:
 
 
 def _binding(lines: list[Order], bucket: Bucket, funding_index: int) -> int:
-    """Return the line that binds at the trigger price of the bucket under this funding index; the last when none states a limit."""
+    """Return the line that binds at the trigger price of the bucket under this funding index; the last when none
+    states a limit.
+    """
     shift = bucket.cash - bucket.size * funding_index
     for tier, order in enumerate(lines):
         if order.least <= shift + order.amount <= order.most:

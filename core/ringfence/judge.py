@@ -1,6 +1,7 @@
 """Judging: who must be called, who must be liquidated.  Facts are recorded before, decisions are recorded here.
 
-The last tick judges.  A market event judges the buckets whose triggers fired, in order of account id; an account's own event judges its own bucket.
+The last tick judges.  A market event judges the buckets whose triggers fired, in order of account id; an account's
+own event judges its own bucket.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ledger: the only place where money moves.
 
-Every movement is a double entry.  A posting debits one account and credits another with the same exact amount, so the balances of each asset
-always sum to zero (invariant I1):
+Every movement is a double entry.  A posting debits one account and credits another with the same exact amount, so the
+balances of each asset always sum to zero (invariant I1):
 
     external            money outside the engine          trading|I    what fills of I paid and received, size x price
     wallet|A            free collateral of account A      funding|I    the funding part of the same fills, size x F
@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from ringfence_schemas.decimals import decimal_text
-
 from ringfence.scales import MONEY_DECIMALS
 from ringfence.state import Asset, Book, Bucket
+from ringfence_schemas.decimals import decimal_text
 
 ROUNDING_DECIMALS: Final = 72
 
@@ -76,7 +75,14 @@ class Ledger:
         bucket.cash += amount * book.rules.quantum
         bucket.put_in += amount
         if self.observer:
-            self.observer(book.asset.name, f"wallet|{bucket.account.name}", bucket_name(bucket), amount, book.asset.decimals, reason)
+            self.observer(
+                book.asset.name,
+                f"wallet|{bucket.account.name}",
+                bucket_name(bucket),
+                amount,
+                book.asset.decimals,
+                reason,
+            )
 
     def release(self, bucket: Bucket, amount: int, reason: str) -> None:
         """Bucket -> wallet, in units."""
@@ -85,7 +91,9 @@ class Ledger:
         bucket.cash -= amount * book.rules.quantum
         bucket.taken_out += amount
         if self.observer:
-            self.observer(book.asset.name, bucket_name(bucket), f"wallet|{account}", amount, book.asset.decimals, reason)
+            self.observer(
+                book.asset.name, bucket_name(bucket), f"wallet|{account}", amount, book.asset.decimals, reason
+            )
 
     # --------------------------------------------------------------------------------------- fills and their fees
 
@@ -129,24 +137,39 @@ class Ledger:
         bucket.cash -= amount * book.rules.quantum
         book.fund = (book.fund or 0) + amount
         if self.observer:
-            self.observer(book.asset.name, bucket_name(bucket), f"fund|{book.name}", amount, book.asset.decimals, reason)
+            self.observer(
+                book.asset.name, bucket_name(bucket), f"fund|{book.name}", amount, book.asset.decimals, reason
+            )
 
     def cover(self, bucket: Bucket, amount: int) -> None:
-        """Insurance fund -> bucket, in units: a shortfall.  The fund may go below zero; that is published as an uncovered loss."""
+        """Insurance fund -> bucket, in units: a shortfall.  The fund may go below zero; that is published as an
+        uncovered loss.
+        """
         book = bucket.book
         bucket.cash += amount * book.rules.quantum
         book.fund = (book.fund or 0) - amount
         if self.observer:
-            self.observer(book.asset.name, f"fund|{book.name}", bucket_name(bucket), amount, book.asset.decimals, "shortfall")
+            self.observer(
+                book.asset.name, f"fund|{book.name}", bucket_name(bucket), amount, book.asset.decimals, "shortfall"
+            )
 
     def round_off(self, bucket: Bucket) -> None:
         """Bucket -> rounding: the fraction of a unit that a closed bucket leaves; its cash is zero afterwards."""
         book, fraction = bucket.book, bucket.cash
         asset = book.asset
-        asset.rounding = (asset.rounding or 0) + fraction * 10 ** (ROUNDING_DECIMALS - MONEY_DECIMALS - book.rules.extra_decimals)
+        asset.rounding = (asset.rounding or 0) + fraction * 10 ** (
+            ROUNDING_DECIMALS - MONEY_DECIMALS - book.rules.extra_decimals
+        )
         bucket.cash = 0
         if self.observer:
-            self.observer(asset.name, bucket_name(bucket), "rounding", fraction, MONEY_DECIMALS + book.rules.extra_decimals, "rounding")
+            self.observer(
+                asset.name,
+                bucket_name(bucket),
+                "rounding",
+                fraction,
+                MONEY_DECIMALS + book.rules.extra_decimals,
+                "rounding",
+            )
 
     def _either_way(self, asset: str, debit: str, credit: str, amount: int, decimals: int, reason: str) -> None:
         """Report a signed amount as a posting of a positive one."""
@@ -162,7 +185,9 @@ def bucket_name(bucket: Bucket) -> str:
 
 
 def balances(assets: dict[str, Asset], books: dict[str, Book]) -> dict[str, dict[str, str]]:
-    """Return every ledger account that was ever posted to, in order of name, with its non-zero balances as exact decimals."""
+    """Return every ledger account that was ever posted to, in order of name, with its non-zero balances as exact
+    decimals.
+    """
     found: dict[str, dict[str, str]] = {}
     for name, asset, amount, decimals in sorted(entries(assets, books), key=lambda entry: entry[:2]):
         held = found.setdefault(name, {})
@@ -185,7 +210,11 @@ def entries(assets: dict[str, Asset], books: dict[str, Book]) -> Iterator[tuple[
             yield f"wallet|{account}", asset.name, balance, asset.decimals
     for book in books.values():
         exact = MONEY_DECIMALS + book.rules.extra_decimals
-        for name, amount, decimals in (("fund", book.fund, book.asset.decimals), ("trading", book.trading, exact), ("funding", book.funding, exact)):
+        for name, amount, decimals in (
+            ("fund", book.fund, book.asset.decimals),
+            ("trading", book.trading, exact),
+            ("funding", book.funding, exact),
+        ):
             if amount is not None:
                 yield f"{name}|{book.name}", book.asset.name, amount, decimals
         for bucket in book.buckets.values():

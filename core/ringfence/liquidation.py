@@ -1,7 +1,8 @@
 """The life of a liquidation: start, ladder of orders, cure, takeover, and the closing of a bucket with its certificate.
 
-A loss never leaves the bucket.  Whatever the last trade leaves below zero is the insurance fund's, and is published; the wallet is not touched.
-Once started a liquidation stands: a price that recovers does not undo it, money added does.
+A loss never leaves the bucket.  Whatever the last trade leaves below zero is the insurance fund's, and is published;
+the wallet is not touched. Once started a liquidation stands: a price that recovers does not undo it, money added
+does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 from heapq import heappush
 from typing import Final, NamedTuple
 
+from ringfence import calls, figures, margin
+from ringfence.scales import ONE, ceil_divide
+from ringfence.shard_state import State
+from ringfence.state import Bucket, Liquidation
 from ringfence_schemas.decimals import decimal_text
 from ringfence_schemas.inputs import Fill
 from ringfence_schemas.outcomes import (
@@ -21,11 +26,6 @@ from ringfence_schemas.outcomes import (
     ShortfallRecorded,
     UncoveredLoss,
 )
-
-from ringfence import calls, figures, margin
-from ringfence.scales import ONE, ceil_divide
-from ringfence.shard_state import State
-from ringfence.state import Bucket, Liquidation
 
 DEADLINE_TIMER: Final = "liquidation_deadline"
 
@@ -57,6 +57,7 @@ def start(state: State, bucket: Bucket, equity: int, maintenance: int) -> None:
         liquidation_id=bucket.liquidation_id,
         case_id=bucket.case_id,
         no_call_reason=_no_call_reason(bucket),
+        quantity=figures.quantity(bucket.size, book.rules),
         mode=book.rules.liquidation.mode,
         key=key,
         threshold=threshold,
@@ -78,8 +79,9 @@ def _no_call_reason(bucket: Bucket) -> str | None:
 
 
 def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The key of the bucket and the threshold it crossed, in the tier of its notional: -(c + cum)/q against P(1 - k) - F for a long,
-    (c + cum)/|q| against P(1 + k) - F for a short."""
+    """The key of the bucket and the threshold it crossed, in the tier of its notional: -(c + cum)/q against P(1 - k)
+    - F for a long, (c + cum)/|q| against P(1 + k) - F for a short.
+    """
     book, size = bucket.book, bucket.size
     mark, tiers = book.mark or 0, book.rules.side(size)
     tier = tiers.tier_of(abs(size) * mark)
@@ -107,7 +109,9 @@ def next_step(state: State, bucket: Bucket, equity: int, maintenance: int, *, wh
     run.ordered = (None if whole else margin.restoring_size(bucket, mark)) or size
     run.filled = 0
     run.deadline_us = state.time_us + plan.deadline_us
-    heappush(state.timers, (run.deadline_us, DEADLINE_TIMER, bucket.book.name, bucket.account.name, run.number, run.step))
+    heappush(
+        state.timers, (run.deadline_us, DEADLINE_TIMER, bucket.book.name, bucket.account.name, run.number, run.step)
+    )
     state.record_of(
         LiquidationOrder,
         bucket,
@@ -138,7 +142,9 @@ def begin_fill(state: State, bucket: Bucket, fill: Fill, size: int) -> Progress:
 
 
 def charge_fee(state: State, bucket: Bucket, size: int, price: int, progress: Progress) -> int:
-    """Charge the executor's fill fee_rate * N(p), rounded up, to the fund; at most what the bucket has left.  Returns units."""
+    """Charge the executor's fill fee_rate * N(p), rounded up, to the fund; at most what the bucket has left.  Returns
+    units.
+    """
     rules, mark = bucket.book.rules, bucket.book.mark
     if not progress.ours or not rules.liquidation.fee_rate or mark is None:
         return 0
@@ -153,7 +159,8 @@ def charge_fee(state: State, bucket: Bucket, size: int, price: int, progress: Pr
 def after_reduction(state: State, bucket: Bucket, fill: Fill, progress: Progress, fee: int, wallet_before: int) -> None:
     """Count a reducing fill towards the order: restored, next step, or wait for the rest.
 
-    `liquidation_progress` tells the executor what it cannot know: a fill of somebody else's counted, or its step is done and was not enough.
+    `liquidation_progress` tells the executor what it cannot know: a fill of somebody else's counted, or its step is
+    done and was not enough.
     """
     run, mark = progress.liquidation, bucket.book.mark
     assert mark is not None
@@ -188,7 +195,11 @@ def restores(bucket: Bucket, equity: int, maintenance: int) -> bool:
 def try_cure(state: State, bucket: Bucket) -> None:
     """Money was added to a bucket: end its liquidation if that restores it."""
     mark = bucket.book.mark
-    if bucket.liquidation and mark is not None and restores(bucket, margin.equity(bucket, mark), margin.maintenance(bucket, mark)):
+    if (
+        bucket.liquidation
+        and mark is not None
+        and restores(bucket, margin.equity(bucket, mark), margin.maintenance(bucket, mark))
+    ):
         _complete(state, bucket, "cured", bucket.book.asset.wallets.get(bucket.account.name, 0))
 
 
@@ -219,7 +230,9 @@ def take_over(state: State, bucket: Bucket) -> None:
 
 
 def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None:
-    """Empty a bucket whose position is gone: what is left moves out, what is missing is the fund's, a fraction is rounded off."""
+    """Empty a bucket whose position is gone: what is left moves out, what is missing is the fund's, a fraction is
+    rounded off.
+    """
     book, ledger, run = bucket.book, state.ledger, bucket.liquidation
     loss_base = bucket.put_in - bucket.taken_out
     residual = shortfall = 0
@@ -238,8 +251,12 @@ def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None
         ledger.round_off(bucket)
     if run is not None:
         destination = None if not residual else ("fund" if to_fund else "account")
-        certificate = _certificate(bucket, loss_base - run.fees - residual, residual, destination, shortfall, wallet_before)
-        state.record_of(LiquidationCompleted, bucket, liquidation_id=bucket.liquidation_id, result=result, **certificate)
+        certificate = _certificate(
+            bucket, loss_base - run.fees - residual, residual, destination, shortfall, wallet_before
+        )
+        state.record_of(
+            LiquidationCompleted, bucket, liquidation_id=bucket.liquidation_id, result=result, **certificate
+        )
     calls.close_case(state, bucket)
     bucket.realised = bucket.funding_paid = bucket.put_in = bucket.taken_out = bucket.entry_price = 0
     bucket.liquidation = None
@@ -250,7 +267,11 @@ def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None
 
 def _publish_shortfall(state: State, bucket: Bucket, amount: int) -> None:
     asset, balance = bucket.book.asset, bucket.book.fund or 0
-    fields = {"liquidation_id": bucket.liquidation_id, "asset": asset.name, "fund_balance": decimal_text(balance, asset.decimals)}
+    fields = {
+        "liquidation_id": bucket.liquidation_id,
+        "asset": asset.name,
+        "fund_balance": decimal_text(balance, asset.decimals),
+    }
     state.record_of(ShortfallRecorded, bucket, amount=decimal_text(amount, asset.decimals), **fields)
     if balance < 0:
         state.record_of(UncoveredLoss, bucket, amount=decimal_text(min(amount, -balance), asset.decimals), **fields)
@@ -267,8 +288,12 @@ def _complete(state: State, bucket: Bucket, result: str, wallet_before: int) -> 
     state.engine_changed(bucket)
 
 
-def _certificate(bucket: Bucket, loss: int, residual: int, destination: str | None, shortfall: int, wallet_before: int) -> dict[str, object]:
-    """The containment certificate: what the bucket lost is at most what was put into it (invariant I3), and the wallet saw nothing but the residual."""
+def _certificate(
+    bucket: Bucket, loss: int, residual: int, destination: str | None, shortfall: int, wallet_before: int
+) -> dict[str, object]:
+    """The containment certificate: what the bucket lost is at most what was put into it (invariant I3), and the
+    wallet saw nothing but the residual.
+    """
     asset, run = bucket.book.asset, bucket.liquidation
     assert run is not None and loss <= bucket.put_in
     covered_by = None

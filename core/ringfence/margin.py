@@ -1,8 +1,9 @@
 """Margin arithmetic: pure functions of numbers, for linear contracts with marginal tiers.
 
-Symbols are those of docs/concepts/margin.md: q signed size, P mark price, F funding index, c bucket cash, k the rate and cum the amount of the tier.
-Values are exact integers in the units of `ringfence.scales`; *scaled* means multiplied by 10^18 once more, because a rate was applied.
-Judging compares exact values by cross-multiplying; only the functions that return a grid price round, and each says which way.
+Symbols are those of docs/concepts/margin.md: q signed size, P mark price, F funding index, c bucket cash, k the rate
+and cum the amount of the tier. Values are exact integers in the units of `ringfence.scales`; *scaled* means
+multiplied by 10^18 once more, because a rate was applied. Judging compares exact values by cross-multiplying; only
+the functions that return a grid price round, and each says which way.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def max_leverage(rules: Rules, notional: int) -> int | None:
 
 
 def removable(bucket: Bucket, mark: int, leverage: int) -> int:
-    """max(0, min(W - maintenance, equity - initial(P), W)), rounded down to units: unrealised profit is never removable."""
+    """max(0, min(W - maintenance, equity - initial(P), W)), rounded down to units: unrealised profit is never
+    removable.
+    """
     rules = bucket.book.rules
     held, worth = collateral(bucket), equity(bucket, mark)
     required, per = initial(rules, leverage, abs(bucket.size) * mark)
@@ -75,10 +78,12 @@ def removable(bucket: Bucket, mark: int, leverage: int) -> int:
 def trigger_price(bucket: Bucket, ratio: int, *, strict: bool = False) -> int | None:
     """Return the first grid price, walking from the mark against the position, at which equity <= ratio * maintenance.
 
-    From a mark that already satisfies the condition the walk goes back, and the last price that still satisfies it counts.  None when no grid price from
-    one tick to 10^18 is reached.  Without a mark the walk starts at the entry price.  Raises nothing; price units.
+    From a mark that already satisfies the condition the walk goes back, and the last price that still satisfies it
+    counts.  None when no grid price from one tick to 10^18 is reached.  Without a mark the walk starts at the entry
+    price.  Raises nothing; price units.
 
-    Solved, not walked: in marginal mode maintenance is the greatest of the tiers' lines, so the condition holds where any tier's line is crossed.
+    Solved, not walked: in marginal mode maintenance is the greatest of the tiers' lines, so the condition holds where
+    any tier's line is crossed.
     """
     rules = bucket.book.rules
     tick, top = rules.price_tick, PRICE_LIMIT // rules.price_tick
@@ -95,7 +100,9 @@ def trigger_price(bucket: Bucket, ratio: int, *, strict: bool = False) -> int | 
 
 
 def _short_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, strict: bool) -> list[int]:
-    """Per line: the lowest grid number with c - |q|(P - F) <= r(k|q|P - cum), which is P >= (c + |q|F + r*cum) / (|q|(1 + r*k))."""
+    """Per line: the lowest grid number with c - |q|(P - F) <= r(k|q|P - cum), which is P >= (c + |q|F + r*cum) /
+    (|q|(1 + r*k)).
+    """
     size = -bucket.size
     tick = bucket.book.rules.price_tick
     fixed = (bucket.cash + size * bucket.book.funding_index) * PRICE_ONE
@@ -109,7 +116,8 @@ def _short_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, strict: bool)
 def _long_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, strict: bool) -> tuple[int, int]:
     """Return the grid numbers (highest below, lowest above) between which a long is safe.
 
-    A line with r*k < 1 is crossed at P <= (q*F - c - r*cum) / (q(1 - r*k)).  Where r*k > 1 it is crossed from above, and where r*k = 1 everywhere or nowhere.
+    A line with r*k < 1 is crossed at P <= (q*F - c - r*cum) / (q(1 - r*k)).  Where r*k > 1 it is crossed from above,
+    and where r*k = 1 everywhere or nowhere.
     """
     tick = bucket.book.rules.price_tick
     fixed = (bucket.size * bucket.book.funding_index - bucket.cash) * PRICE_ONE
@@ -126,24 +134,28 @@ def _long_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, strict: bool) 
 
 
 def bankruptcy_price(bucket: Bucket) -> int | None:
-    """Return the grid price at which equity is just not negative, fees ignored: a long rounds up, a short down.  None outside the grid."""
+    """Return the grid price at which equity is just not negative, fees ignored: a long rounds up, a short down.  None
+    outside the grid.
+    """
     tick = bucket.book.rules.price_tick
     zero = bucket.size * bucket.book.funding_index - bucket.cash
     if bucket.size > 0:
         grid = ceil_divide(zero, bucket.size * tick)
     else:
         grid = zero // (bucket.size * tick)
-    return grid * tick if 1 <= grid and grid * tick < PRICE_LIMIT else None
+    return grid * tick if grid >= 1 and grid * tick < PRICE_LIMIT else None
 
 
 # ---------------------------------------------------------------------------------------------------- how much to liquidate
 
 
 def restoring_size(bucket: Bucket, mark: int) -> int | None:
-    """Return the smallest multiple of the quantity step whose liquidation restores the target, None when no part of the position does.
+    """Return the smallest multiple of the quantity step whose liquidation restores the target, None when no part of
+    the position does.
 
-    equity - N(v)*(fees.taker + fee_rate) >= target * maintenance(q - v).  Inside one tier both sides are linear in v, and the difference is concave
-    over all, so the first crossing, rounded up to the step, is the answer or there is none.
+    equity - N(v)*(fees.taker + fee_rate) >= target * maintenance(q - v).  Inside one tier both sides are linear in v,
+    and the difference is concave over all, so the first crossing, rounded up to the step, is the answer or there is
+    none.
     """
     rules = bucket.book.rules
     size, plan = abs(bucket.size), rules.liquidation
@@ -166,8 +178,12 @@ def restoring_size(bucket: Bucket, mark: int) -> int | None:
     return None
 
 
-def _first_crossing(worth: int, size: int, mark: int, charge: int, target: int, tiers: SideTiers, tier: int) -> int | None:
-    """Return the least part v that leaves the rest inside `tier` and meets the target on its line; rounded up to a unit of size."""
+def _first_crossing(
+    worth: int, size: int, mark: int, charge: int, target: int, tiers: SideTiers, tier: int
+) -> int | None:
+    """Return the least part v that leaves the rest inside `tier` and meets the target on its line; rounded up to a
+    unit of size.
+    """
     rate, amount = tiers.rates[tier], tiers.amounts[tier]
     least = 0
     if tier + 1 < len(tiers.floors):

@@ -1,18 +1,12 @@
 """What moves an instrument: its parameters, prices, funding, the insurance fund, settlement.
 
-An instrument's *market time* is the greatest `time_us` of its own inputs.  Parameter versions take effect by it, so every shard, which sees the same
-inputs of the instrument in the same order, changes between the same two ticks.
+An instrument's *market time* is the greatest `time_us` of its own inputs.  Parameter versions take effect by it, so
+every shard, which sees the same inputs of the instrument in the same order, changes between the same two ticks.
 """
 
 from __future__ import annotations
 
 from typing import Final
-
-from ringfence_schemas.content import content_of
-from ringfence_schemas.decimals import units
-from ringfence_schemas.inputs import Asset as AssetEvent
-from ringfence_schemas.inputs import Funding, FundDeposit, Instrument, Settlement
-from ringfence_schemas.outcomes import Cause, InstrumentChanged, RequirementAnnounced
 
 from ringfence import calls, liquidation
 from ringfence.judge import sweep
@@ -22,6 +16,11 @@ from ringfence.scales import ONE
 from ringfence.shard_state import DEFAULT_ASSET_DECIMALS, State
 from ringfence.state import Asset, Book
 from ringfence.transfers import in_units, open_book
+from ringfence_schemas.content import content_of
+from ringfence_schemas.decimals import units
+from ringfence_schemas.inputs import Asset as AssetEvent
+from ringfence_schemas.inputs import FundDeposit, Funding, Instrument, Settlement
+from ringfence_schemas.outcomes import Cause, InstrumentChanged, RequirementAnnounced
 
 EFFECTIVE_TIMER: Final = "effective_date"
 
@@ -99,15 +98,25 @@ def _list_instrument(state: State, rules: Rules) -> None:
     event = rules.event
     book = state.books[event.instrument] = Book(rules, state.asset(event.settle_asset))
     book.market_time_us = event.time_us
-    state.record(InstrumentChanged, instrument=book.name, parameters=rules.version, version=rules.version, previous_version=None)
+    state.record(
+        InstrumentChanged, instrument=book.name, parameters=rules.version, version=rules.version, previous_version=None
+    )
 
 
 def put_in_force(state: State, book: Book, event: Instrument) -> None:
-    """Replace the parameters; positions are judged at the next tick, or when their account's own event touches them first."""
+    """Replace the parameters; positions are judged at the next tick, or when their account's own event touches them
+    first.
+    """
     previous = book.rules.version
     book.rules = build_rules(event, book.asset.decimals)
     book.changed = True
-    state.record(InstrumentChanged, instrument=book.name, parameters=event.version, version=event.version, previous_version=previous)
+    state.record(
+        InstrumentChanged,
+        instrument=book.name,
+        parameters=event.version,
+        version=event.version,
+        previous_version=previous,
+    )
     for account in sorted(name for name, bucket in book.buckets.items() if bucket.level > len(book.rules.call_levels)):
         calls.drop_levels(state, book.buckets[account])
     book.index.configure(book.rules)
@@ -139,7 +148,9 @@ def apply_asset(state: State, event: AssetEvent) -> None:
 
 
 def apply_fund_deposit(state: State, event: FundDeposit) -> None:
-    """This shard's share of money for the insurance fund: floor(amount / N), the first (amount mod N) shards one unit more."""
+    """This shard's share of money for the insurance fund: floor(amount / N), the first (amount mod N) shards one unit
+    more.
+    """
     book = open_book(state, event.instrument)
     amount = in_units(event.amount, book.asset.decimals)
     advance_market(state, book, event.time_us)

@@ -14,7 +14,9 @@ NO_LIMIT: Final = 10**30
 class Refusal(Exception):
     """Raised by a handler before anything has changed.  `code` is one of `ringfence_schemas.codes.CODES`."""
 
-    def __init__(self, code: str, message: str, *, applied_hash: bytes | None = None, unsound: InputRefused | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, applied_hash: bytes | None = None, unsound: InputRefused | None = None
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

@@ -1,7 +1,7 @@
 """One version of an instrument's parameters, checked once and held as integers.
 
-An instrument event is text.  `Rules` is what the fold computes with: rates and amounts scaled, maintenance amounts derived, every contradiction refused
-with the row it is about.  Nothing here depends on an account or on a price.
+An instrument event is text.  `Rules` is what the fold computes with: rates and amounts scaled, maintenance amounts
+derived, every contradiction refused with the row it is about.  Nothing here depends on an account or on a price.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
 
-from ringfence_schemas.decimals import decimal_text, units
-from ringfence_schemas.inputs import Instrument, Tier
-
 from ringfence.scales import MONEY_DECIMALS, ONE
+from ringfence_schemas.decimals import decimal_text, units
+from ringfence_schemas.inputs import Instrument, Liquidation, Tier
 
 DEFAULT_RECOVER: Final = ONE // 20
 DEFAULT_TARGET: Final = ONE * 11 // 10
@@ -22,7 +21,9 @@ DEFAULT_DEADLINE_US: Final = 10_000_000
 
 
 class InvalidInstrument(ValueError):
-    """The parameters contradict themselves or ask for what this version cannot do.  The text names the row and the remedy."""
+    """The parameters contradict themselves or ask for what this version cannot do.  The text names the row and the
+    remedy.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class SideTiers:
     """The maintenance lines of one side: tier t charges `notional * rates[t] - amounts[t]`.
 
     `floors` and `amounts` are money, `rates` decimals: the tier's maintenance rate plus slippage and close fee.
-    Amounts follow cum_1 = 0, cum_n = floor_n * (m_n - m_(n-1)) + cum_(n-1), so maintenance is continuous and equals the greatest of the lines.
+    Amounts follow cum_1 = 0, cum_n = floor_n * (m_n - m_(n-1)) + cum_(n-1), so maintenance is continuous and equals
+    the greatest of the lines.
     """
 
     floors: tuple[int, ...]
@@ -112,7 +114,8 @@ class Rules:
 def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     """Check an instrument event and scale it.
 
-    Raises `InvalidInstrument` naming the first contradiction: the order is unsupported options, tiers, levels, liquidation.
+    Raises `InvalidInstrument` naming the first contradiction: the order is unsupported options, tiers, levels,
+    liquidation.
     """
     _refuse_unsupported(event)
     multiplier, extra = _mantissa(units[event.multiplier] if event.multiplier is not None else ONE)
@@ -126,7 +129,9 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     max_leverages = tuple(None if tier.max_leverage is None else units[tier.max_leverage] for tier in event.tiers)
     default_leverage = _optional(event.default_leverage, ONE)
     if max_leverages[0] is not None and default_leverage > max_leverages[0]:
-        raise InvalidInstrument(f"default_leverage {event.default_leverage} exceeds max_leverage {event.tiers[0].max_leverage} of tier 1")
+        raise InvalidInstrument(
+            f"default_leverage {event.default_leverage} exceeds max_leverage {event.tiers[0].max_leverage} of tier 1"
+        )
     return Rules(
         event=event,
         version=event.version,
@@ -194,7 +199,9 @@ def _check_floors(tiers: list[Tier]) -> None:
         raise InvalidInstrument(f"tier 1: floor {tiers[0].floor} must be 0, or notional below it has no rate")
     for row in range(1, len(tiers)):
         if units[tiers[row].floor] <= units[tiers[row - 1].floor]:
-            raise InvalidInstrument(f"tier {row + 1}: floor {tiers[row].floor} must exceed floor {tiers[row - 1].floor} of tier {row}")
+            raise InvalidInstrument(
+                f"tier {row + 1}: floor {tiers[row].floor} must exceed floor {tiers[row - 1].floor} of tier {row}"
+            )
 
 
 def _rate(tier: Tier, side: str, row: int) -> int:
@@ -211,7 +218,9 @@ def _rate(tier: Tier, side: str, row: int) -> int:
 
 
 def _side(tiers: list[Tier], side: str, added: int, money_one: int) -> SideTiers:
-    """Derive the lines of one side.  Source of the amounts: the continuity of a marginal schedule, as venues publish it."""
+    """Derive the lines of one side.  Source of the amounts: the continuity of a marginal schedule, as venues publish
+    it.
+    """
     floors, rates, amounts = [], [], []
     previous_rate = amount = 0
     for row, tier in enumerate(tiers, 1):
@@ -220,7 +229,9 @@ def _side(tiers: list[Tier], side: str, added: int, money_one: int) -> SideTiers
             raise InvalidInstrument(f"tier {row}: the maintenance rate must not be negative")
         if row > 1:
             if rate < previous_rate:
-                raise InvalidInstrument(f"tier {row}: the maintenance rate falls below that of tier {row - 1}; in marginal mode rates never decrease")
+                raise InvalidInstrument(
+                    f"tier {row}: the maintenance rate falls below that of tier {row - 1}; in marginal mode rates never decrease"
+                )
             amount += floor * (rate - previous_rate)
         if side == "long" and rate + added >= ONE:
             raise InvalidInstrument(f"tier {row}: maintenance plus slippage and close fee must stay below 1 for longs")
@@ -251,9 +262,13 @@ def _call_levels(event: Instrument) -> tuple[int, ...]:
     levels = tuple(units[text] for text in texts)
     for row, level in enumerate(levels):
         if level <= ONE:
-            raise InvalidInstrument(f"margin_call_levels[{row}]: {texts[row]} must be above 1, the level of liquidation")
+            raise InvalidInstrument(
+                f"margin_call_levels[{row}]: {texts[row]} must be above 1, the level of liquidation"
+            )
         if row and level >= levels[row - 1]:
-            raise InvalidInstrument(f"margin_call_levels[{row}]: {texts[row]} must be below {texts[row - 1]}; the deepest level stands last")
+            raise InvalidInstrument(
+                f"margin_call_levels[{row}]: {texts[row]} must be below {texts[row - 1]}; the deepest level stands last"
+            )
     return levels
 
 
@@ -265,17 +280,17 @@ def _recover(event: Instrument) -> int:
 
 
 def _liquidation(event: Instrument, money_one: int) -> LiquidationRules:
-    config = event.liquidation
+    config = event.liquidation or Liquidation()
     rules = LiquidationRules(
-        mode=(config and config.mode) or "order",
-        residual=(config and config.residual) or "account",
-        target=_optional(config and config.target, DEFAULT_TARGET),
-        full_below=_optional(config and config.full_below, 0) * (money_one // ONE),
-        backstop=_optional(config and config.backstop, 0),
-        max_steps=DEFAULT_MAX_STEPS if config is None or config.max_steps is None else config.max_steps,
-        deadline_us=DEFAULT_DEADLINE_US if config is None or config.deadline_us is None else config.deadline_us,
-        fee_rate=_optional(config and config.fee_rate, 0),
-        takeover_price=(config and config.takeover_price) or "bankruptcy",
+        mode=config.mode or "order",
+        residual=config.residual or "account",
+        target=_optional(config.target, DEFAULT_TARGET),
+        full_below=_optional(config.full_below, 0) * (money_one // ONE),
+        backstop=_optional(config.backstop, 0),
+        max_steps=DEFAULT_MAX_STEPS if config.max_steps is None else config.max_steps,
+        deadline_us=DEFAULT_DEADLINE_US if config.deadline_us is None else config.deadline_us,
+        fee_rate=_optional(config.fee_rate, 0),
+        takeover_price=config.takeover_price or "bankruptcy",
     )
     limits = {
         "target must be at least 1": rules.target >= ONE,

@@ -12,8 +12,9 @@ money      10^-(54 + d)                size x price: bucket cash, notional, cost
 unit       10^-decimals of the asset   wallets, fees, the insurance fund
 =========  ==========================  ===================================================
 
-`size x price` is `money` without a division, so no sum in a bucket is ever rounded.  Division happens only where a number leaves
-the exact world: a published figure, or a transfer between wallet and bucket.  Each such place names its direction.
+`size x price` is `money` without a division, so no sum in a bucket is ever rounded.  Division happens only where a
+number leaves the exact world: a published figure, or a transfer between wallet and bucket.  Each such place names its
+direction.
 """
 
 from typing import Final

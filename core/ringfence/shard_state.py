@@ -1,25 +1,26 @@
 """The whole state of one shard, and the one way decisions leave it.
 
-Handlers receive a `State`, change what they are about, and `record` what the world must be told.  A decision gets its dense number, engine time and
-cause here, so no handler can forget them.
+Handlers receive a `State`, change what they are about, and `record` what the world must be told.  A decision gets its
+dense number, engine time and cause here, so no handler can forget them.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final, Protocol, TypeVar
 
-from ringfence_schemas.decimals import decimal_text
-from ringfence_schemas.frames import Settings
-from ringfence_schemas.outcomes import Cause, Outcome, Posting
-from ringfence_schemas.topics import OUTCOME_TOPIC
-
 from ringfence.identities import Identities
 from ringfence.ledger import Ledger
 from ringfence.state import Account, Asset, Book, Bucket
+from ringfence_schemas.decimals import decimal_text
+from ringfence_schemas.frames import Settings
+from ringfence_schemas.outcomes import Cause, Decision, Posting
+from ringfence_schemas.topics import OUTCOME_TOPIC
 
 DEFAULT_ASSET_DECIMALS: Final = 8
 
-Kind = TypeVar("Kind", bound=Outcome)
+_TOPICS: Final[dict[type[Any], str]] = dict(OUTCOME_TOPIC.items())
+
+Kind = TypeVar("Kind", bound=Decision)
 
 
 class Origin(Protocol):
@@ -39,20 +40,16 @@ class State:
     """Everything the fold knows.  One instance per shard; only handlers of the fold change it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.ledger = Ledger()
         self.time_us = 0
         """Engine time: the greatest time of anything folded so far."""
-        self.horizon_us = -settings.id_window_us
-        """Ids with an earlier `time_us` are forgotten, inputs are too old."""
+        self.adopt(settings)
         self.accounts: dict[str, Account] = {}
         self.assets: dict[str, Asset] = {}
         self.books: dict[str, Book] = {}
         self.identities = Identities()
         self.timers: list[tuple[int, str, str, str, int, int]] = []
         """Heap of (due_us, kind, instrument, account, liquidation number, step)."""
-        self.ledger = Ledger()
-        if settings.ledger:
-            self.ledger.observer = self._post
         self.numbers: dict[str, int] = {}
         """Decisions recorded so far, per topic."""
         self.account_terms = 0
@@ -63,10 +60,17 @@ class State:
         self.touched_buckets: dict[Bucket, None] = {}
         self.touched_wallets: dict[tuple[str, str], None] = {}
         """(account, asset) of wallets changed since views were last drawn."""
-        self.decisions: list[Outcome] = []
+        self.decisions: list[Decision] = []
         self._origin: Origin | None = None
         self._position = 0
         self._timer: Cause | None = None
+
+    def adopt(self, settings: Settings) -> None:
+        """Go on under these settings."""
+        self.settings = settings
+        self.horizon_us = self.time_us - settings.id_window_us
+        """Ids with an earlier `time_us` are forgotten, inputs are too old."""
+        self.ledger.observer = self._post if settings.ledger else None
 
     # ------------------------------------------------------------------------------------------------ what exists
 
@@ -129,22 +133,35 @@ class State:
 
     def record(self, kind: type[Kind], **fields: Any) -> Kind:
         """Number a decision, stamp it with engine time and cause, and add it to the decisions of this input."""
-        topic = OUTCOME_TOPIC[kind]
+        topic = _TOPICS[kind]
         number = self.numbers.get(topic, 0) + 1
         self.numbers[topic] = number
-        decision = kind(id=f"{self.settings.shard}-{topic}-{number}", time_us=self.time_us, cause=self.cause(), **fields)
+        decision = kind(
+            id=f"{self.settings.shard}-{topic}-{number}", time_us=self.time_us, cause=self.cause(), **fields
+        )
         self.decisions.append(decision)
         return decision
 
     def record_of(self, kind: type[Kind], bucket: Bucket, **fields: Any) -> Kind:
         """Record a decision about a bucket: account, instrument and parameter version are filled in."""
         book = bucket.book
-        return self.record(kind, account=bucket.account.name, instrument=book.name, parameters=book.rules.version, **fields)
+        return self.record(
+            kind, account=bucket.account.name, instrument=book.name, parameters=book.rules.version, **fields
+        )
 
     def _post(self, asset: str, debit: str, credit: str, amount: int, decimals: int, reason: str) -> None:
         account, instrument = _parties(debit, credit)
         text = decimal_text(amount, decimals)
-        self.record(Posting, account=account, instrument=instrument, asset=asset, debit=debit, credit=credit, amount=text, reason=reason)
+        self.record(
+            Posting,
+            account=account,
+            instrument=instrument,
+            asset=asset,
+            debit=debit,
+            credit=credit,
+            amount=text,
+            reason=reason,
+        )
 
 
 def _parties(*names: str) -> tuple[str | None, str | None]:

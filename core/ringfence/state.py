@@ -1,16 +1,16 @@
 """What the fold remembers: accounts, their ring-fenced buckets, instruments, assets.
 
-These classes hold; they decide nothing.  Money moves through `ringfence.ledger` only, so that every change of cash has its counter-entry.
+These classes hold; they decide nothing.  Money moves through `ringfence.ledger` only, so that every change of cash
+has its counter-entry.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from ringfence_schemas.inputs import Instrument
-
 from ringfence.index import Order, TriggerIndex
 from ringfence.rules import Rules
+from ringfence_schemas.inputs import Instrument
 
 EMPTY_HASH: Final = bytes(16)
 
@@ -156,4 +156,3 @@ class Book:
         self.dirty = True
         """Changed since the digest last looked."""
         self.term = 0
-

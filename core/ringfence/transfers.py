@@ -1,20 +1,20 @@
 """Deposits, withdrawals, margin moved by the account, leverage: everything an account does with its own money.
 
-Each handler refuses in one column, in the order of precedence of docs/reference/refusals.md; after its last refusal nothing may fail.
+Each handler refuses in one column, in the order of precedence of docs/reference/refusals.md; after its last refusal
+nothing may fail.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ringfence_schemas.decimals import decimal_text, units
-from ringfence_schemas.inputs import AddMargin, Deposit, RemoveMargin, SetLeverage, Withdrawal
-
 from ringfence import liquidation, margin
 from ringfence.refusals import refusal
 from ringfence.scales import ONE
 from ringfence.shard_state import DEFAULT_ASSET_DECIMALS, State
 from ringfence.state import Asset, Book, Bucket
+from ringfence_schemas.decimals import decimal_text, units
+from ringfence_schemas.inputs import AddMargin, Deposit, RemoveMargin, SetLeverage, Withdrawal
 
 AMOUNT_DECIMALS: Final = 18
 
@@ -46,7 +46,8 @@ def open_bucket(state: State, account: str, instrument: str) -> Bucket:
 
 def in_units(amount: str, decimals: int) -> int:
     """Return an amount in units of the asset, or refuse one that is finer."""
-    whole, finer = divmod(units[amount], 10 ** (AMOUNT_DECIMALS - decimals))
+    unit: int = 10 ** (AMOUNT_DECIMALS - decimals)
+    whole, finer = divmod(units[amount], unit)
     if finer:
         raise refusal("too_many_decimals", f"{amount} has more than {decimals} decimals")
     return whole
@@ -127,7 +128,9 @@ def apply_set_leverage(state: State, event: SetLeverage) -> Touched:
         raise refusal("liquidating", bucket.liquidation_id or "")
     limit = margin.max_leverage(book.rules, _judged_notional(bucket))
     if limit is not None and leverage > limit:
-        raise refusal("leverage_too_high", f"{event.leverage} asked, the tier allows {decimal_text(limit, AMOUNT_DECIMALS)}")
+        raise refusal(
+            "leverage_too_high", f"{event.leverage} asked, the tier allows {decimal_text(limit, AMOUNT_DECIMALS)}"
+        )
     moved = 0
     if bucket is not None and bucket.size:
         if leverage < margin.leverage_of(bucket) and not event.rebalance:
@@ -165,7 +168,10 @@ def _rebalancing(bucket: Bucket, leverage: int) -> int:
         raise refusal("no_mark", bucket.book.name)
     spare = margin.removable(bucket, mark, leverage)
     if freed > spare:
-        raise refusal("not_removable", f"{_text(freed, asset)} {asset.name} would be freed, max_removable is {_text(spare, asset)}")
+        raise refusal(
+            "not_removable",
+            f"{_text(freed, asset)} {asset.name} would be freed, max_removable is {_text(spare, asset)}",
+        )
     return -freed
 
 
@@ -175,4 +181,3 @@ def _affordable(bucket: Bucket, needed: int) -> int:
     if needed > held:
         raise refusal("insufficient_wallet", f"{_text(needed, asset)} {asset.name} needed, {_text(held, asset)} held")
     return needed
-

@@ -7,6 +7,7 @@ not to the contract.  Unknown fields are ignored.
 
 from typing import Literal
 
+import msgspec
 from msgspec import Struct, field
 
 from ringfence_schemas.kinds import (
@@ -282,3 +283,10 @@ Input = (
     | RemoveMargin
 )
 """Any input."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_input(event: Input) -> bytes:
+    """One JSON object that `ringfence_schemas.reading.decode_input` reads back as an equal input."""
+    return _encoder.encode(event)

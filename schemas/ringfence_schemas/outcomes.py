@@ -102,6 +102,8 @@ class LiquidationStarted(JudgedDecision, frozen=True, gc=False, kw_only=True, ta
     liquidation_id: str
     case_id: str | None
     no_call_reason: NoCallReason | None
+    quantity: CanonicalDecimal
+    """Signed contracts of the position."""
     mode: Literal["order", "takeover"]
     key: Fraction
     threshold: Fraction
@@ -187,9 +189,9 @@ class InstrumentChanged(InstrumentDecision, frozen=True, gc=False, kw_only=True,
 
 
 class RequirementAnnounced(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="requirement_announced"):
-    """A version of an instrument's parameters was accepted and takes effect when the instrument's market time reaches `effective_us`.
+    """A version of an instrument's parameters was accepted and will take effect.
 
-    `announcement` is the same on every shard.
+    That is when the instrument's market time reaches `effective_us`.  `announcement` is the same on every shard.
     """
 
     announcement: str
