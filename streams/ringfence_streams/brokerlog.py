@@ -1,0 +1,138 @@
+"""The Log port over any broker: memory for simulation and tests, Kafka in production."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ringfence_schemas.frames import Settings, SourceRange, TopicIdentity
+from ringfence_schemas.partitioning import partition_of
+from ringfence_schemas.topics import ACCOUNT_TOPICS, DEAD_LETTER_SUFFIX, INPUT_TOPICS, JOURNAL, OUTPUT_TOPICS
+from ringfence_streams.broker import Broker, Producer
+from ringfence_streams.chained import ChainedOwnership
+from ringfence_streams.clock import Clock, MachineClock
+from ringfence_streams.errors import LogUnsuitable
+from ringfence_streams.merge import MergingReader
+from ringfence_streams.motion import MotionSettings
+from ringfence_streams.port import Bounds, Message, Record, SnapshotStore, Source
+
+OUTPUTS = (*OUTPUT_TOPICS, *(topic + DEAD_LETTER_SUFFIX for topic in INPUT_TOPICS))
+"""Every topic that a shard publishes to."""
+
+SHARDED_TOPICS = (JOURNAL, *sorted(ACCOUNT_TOPICS), *OUTPUTS)
+"""Topics with one partition per shard."""
+
+
+class BrokerLog:
+    """Sources, journal and outputs are topics of a broker; snapshots live where the given store keeps them."""
+
+    beats_when_idle = True
+
+    def __init__(
+        self,
+        broker: Broker,
+        snapshots: SnapshotStore,
+        *,
+        motion: MotionSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._broker = broker
+        self._snapshots = snapshots
+        self._motion = motion or MotionSettings()
+        self._clock = clock or MachineClock()
+        self._inputs: Producer | None = None
+        self._partitions: dict[str, int] = {}
+
+    @property
+    def snapshots(self) -> SnapshotStore:
+        """Where snapshots live."""
+        return self._snapshots
+
+    async def check(self, settings: Settings) -> None:
+        """Every topic exists, and those with a partition per shard have exactly that many.  Raises LogUnsuitable."""
+        for topic in (*SHARDED_TOPICS, *INPUT_TOPICS):
+            found = await self._count(topic)
+            if not found:
+                raise LogUnsuitable(f"Topic {topic} does not exist")
+            if topic in SHARDED_TOPICS and found != settings.shards:
+                raise LogUnsuitable(f"Topic {topic} has {found} partitions, {settings.shards} shards need as many")
+
+    async def identities(self) -> Sequence[TopicIdentity]:
+        """The identity of the journal and of every source topic."""
+        return [TopicIdentity(topic, await self._broker.identity(topic)) for topic in (JOURNAL, *INPUT_TOPICS)]
+
+    async def journal_bounds(self, shard: int) -> Bounds:
+        """The offsets that the shard's journal holds."""
+        return await self._broker.bounds(JOURNAL, shard)
+
+    async def read_journal(self, shard: int, offset: int, records: int) -> Sequence[Record]:
+        """The next journal records from `offset` on."""
+        return await self._broker.read(JOURNAL, shard, offset, records)
+
+    async def bounds(self, topic: str, partition: int) -> Bounds:
+        """The offsets that a partition of any topic holds."""
+        return await self._broker.bounds(topic, partition)
+
+    async def read(self, topic: str, partition: int, offset: int, records: int) -> Sequence[Record]:
+        """The next records of any topic."""
+        return await self._broker.read(topic, partition, offset, records)
+
+    async def topics(self) -> Sequence[Source]:
+        """Every topic and partition."""
+        return await self._broker.topics()
+
+    async def publish(self, messages: Iterable[Message]) -> int:
+        """Append inputs in order; returns how many, once all are acknowledged."""
+        if self._inputs is None:
+            self._inputs = self._broker.producer()
+        sent = []
+        for message in messages:
+            key = message.key.encode()
+            sent.append(
+                self._inputs.send(
+                    message.topic,
+                    partition_of(key, await self._count(message.topic)),
+                    key,
+                    message.value,
+                    headers=(("traceparent", message.traceparent.encode()),) if message.traceparent else (),
+                    timestamp_us=message.timestamp_us,
+                )
+            )
+        for acknowledgement in sent:
+            await acknowledgement
+        return len(sent)
+
+    async def eligible(self, shard: int, *, released: bool, idle_us: int) -> bool:
+        """T1: assigned here, and the head is a release frame or has not moved for the lease."""
+        if not await self._broker.assigned(shard):
+            return False
+        return released or idle_us >= self._motion.lease_us
+
+    def reader(self, shard: int, positions: Mapping[Source, SourceRange]) -> MergingReader:
+        """A reader of the shard's own partitions of account topics and of all partitions of the others."""
+        return MergingReader(self._broker, self._sources(shard), positions)
+
+    def ownership(self, shard: int) -> ChainedOwnership:
+        """A fresh ownership with producer sessions of its own (W1)."""
+        return ChainedOwnership(self._broker, shard, OUTPUTS, self._motion, self._clock)
+
+    async def resign(self, shard: int) -> None:
+        """Nothing to give back: only the journal says who owns a shard."""
+
+    async def close(self) -> None:
+        """End the session of the inputs, then the broker's connections."""
+        if self._inputs is not None:
+            await self._inputs.cancel()
+            self._inputs = None
+        await self._broker.close()
+
+    def _sources(self, shard: int) -> list[Source]:
+        return [
+            Source(topic, partition)
+            for topic in INPUT_TOPICS
+            for partition in ([shard] if topic in ACCOUNT_TOPICS else range(self._partitions[topic]))
+        ]
+
+    async def _count(self, topic: str) -> int:
+        if topic not in self._partitions:
+            self._partitions[topic] = await self._broker.partitions(topic)
+        return self._partitions[topic]
