@@ -147,7 +147,8 @@ def _draft_07(schema: Json) -> Json:
     """Say it in AsyncAPI's own dialect, which knows fixed rows by another name."""
     schema = _accepting_numbers(schema)
     if "prefixItems" in schema:
-        return {**schema, "items": schema.pop("prefixItems"), "additionalItems": False}
+        schema |= {"items": schema["prefixItems"], "additionalItems": False}
+        del schema["prefixItems"]
     return schema
 
 

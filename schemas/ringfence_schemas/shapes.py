@@ -192,8 +192,7 @@ class Record(Generic[Built]):
     def __init__(self, struct: type[Built], fields: tuple[Field, ...]) -> None:
         self._struct = struct
         self._fields = tuple((field, _shape(_present(field.type))) for field in fields)
-        judged = [(field.name, shape) for field, shape in self._fields if not isinstance(shape, Choice)]
-        self._sounds = tuple((attrgetter(name), shape.sound) for name, shape in judged)
+        self._sounds = tuple((attrgetter(field.name), shape.sound) for field, shape in self._fields)
 
     def sound(self, value: Struct) -> bool:
         """Tell whether every field that is present is."""
