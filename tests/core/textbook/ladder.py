@@ -48,6 +48,11 @@ class Ladder:
             "tier": None if notional is None else market.terms.tier(notional),
         }
 
+    def fund(self, position: Position) -> Fraction:
+        """Balance of the instrument's insurance fund."""
+        asset = self.market(position).terms.settle_asset
+        return self.venue.books.ledger.balance(f"fund|{position.instrument}", asset)
+
     def decide(self, kind: str, position: Position, **fields: object) -> dict[str, Any]:
         """Publish a decision about a position."""
         return self.venue.decide(kind, position.account, position.instrument, **fields)
@@ -107,6 +112,7 @@ class Ladder:
 
     def close_case(self, position: Position) -> None:
         """The position is gone, and its case with it."""
+        mark = self.market(position).mark
         if position.case_id is not None:
             self.decide(
                 "margin_call",
@@ -117,7 +123,8 @@ class Ladder:
                 margin_shortfall=None,
                 liquidation_price=None,
                 distance_percent=None,
-                **dict.fromkeys(("equity", "maintenance_margin", "mark_price", "margin_ratio", "tier")),
+                **dict.fromkeys(("equity", "maintenance_margin", "margin_ratio", "tier")),
+                mark_price=None if mark is None else text(mark),
                 previous_level=text(self.market(position).terms.levels[position.level - 1]),
             )
 
@@ -143,6 +150,7 @@ class Ladder:
             liquidation_id=identifier,
             case_id=position.case_id,
             no_call_reason=reason,
+            quantity=text(position.size / terms.multiplier),
             mode=terms.liquidation.mode,
             excess_of_key=-position.side * position.gap(terms, market.mark, Fraction(1)) / abs(position.size),
             **self.judgement(position),
@@ -255,6 +263,7 @@ class Ladder:
     def added(self, position: Position) -> None:
         """Money was added: it may cure a liquidation; then the position is judged."""
         if position.liquidation is not None and self.restored(position):
+            self.venue.note_wallets()
             self.survive(position, "cured")
         self.judge(position)
 
@@ -310,7 +319,7 @@ class Ladder:
         market, decimals = self.market(position), self.decimals(position)
         asset, liquidation = market.terms.settle_asset, position.liquidation
         residual, shortfall = self.venue.books.dissolve(position, receiver)
-        balance = self.venue.books.ledger.balance(f"fund|{position.instrument}", asset)
+        balance = self.fund(position)
         if shortfall:
             about = {
                 "liquidation_id": liquidation.identifier if liquidation else None,
@@ -352,7 +361,7 @@ class Ladder:
             residual=text(residual),
             residual_to=named(receiver) if residual else None,
             shortfall=text(shortfall),
-            covered_by=f"fund|{position.instrument}" if shortfall else None,
+            covered_by=("fund" if self.fund(position) >= 0 else "uncovered") if shortfall else None,
             contained=loss - liquidation.fees <= position.put_in,
             wallet_before=text(before),
             wallet_after=text(self.venue.books.wallet(position.account, asset)),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.core.textbook.books import Market
 from tests.core.textbook.identity import contents
-from tests.core.textbook.numbers import exact, published_up, up
+from tests.core.textbook.numbers import exact, up
 from tests.core.textbook.refusal import AlreadyApplied, Refused
 from tests.core.textbook.terms import Terms, Unacceptable
 
@@ -54,7 +54,7 @@ def instrument(venue: "Venue", event: "Event") -> None:
     market.pending = [old for old in market.pending if effective(old) < effective_us]
     if effective_us > market.market_us:
         market.pending.append(terms)
-        announce(venue, market, terms)
+        venue.decide("requirement_announced", None, name, version=terms.version, effective_us=effective_us)
     else:
         activate(venue, market, terms)
 
@@ -84,39 +84,13 @@ def activate(venue: "Venue", market: Market, terms: Terms) -> None:
     venue.decide("instrument_changed", None, terms.instrument, **changed)
 
 
-def announce(venue: "Venue", market: Market, terms: Terms) -> None:
-    """Announce a version to come, with its rehearsal: whom it would call and liquidate at the current mark."""
-    called = liquidated = 0
-    called_notional = liquidated_notional = Fraction(0)
-    mark = market.mark
-    for position in venue.books.positions_of(terms.instrument):
-        if mark is None or position.liquidation is not None:
-            continue
-        if position.breached(terms, mark):
-            liquidated += 1
-            liquidated_notional += abs(position.size) * mark
-        elif position.deepest(terms, mark) > position.level:
-            called += 1
-            called_notional += abs(position.size) * mark
-    decimals = venue.books.decimals_of(terms.settle_asset)
-    venue.decide(
-        "requirement_announced",
-        None,
-        terms.instrument,
-        version=terms.version,
-        effective_us=terms.effective_us,
-        positions_called=called,
-        notional_called=published_up(called_notional, decimals),
-        positions_liquidated=liquidated,
-        notional_liquidated=published_up(liquidated_notional, decimals),
-    )
-
-
 def advance_market(venue: "Venue", market: Market, time_us: int) -> None:
     """Move an instrument's market time; versions whose time has come take effect."""
     market.market_us = max(market.market_us, time_us)
     while market.pending and effective(market.pending[0]) <= market.market_us:
-        activate(venue, market, market.pending.pop(0))
+        terms = market.pending.pop(0)
+        with venue.timer("effective_date", effective(terms)):
+            activate(venue, market, terms)
 
 
 def find(venue: "Venue", name: str) -> Market:

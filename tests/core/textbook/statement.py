@@ -86,7 +86,7 @@ def requirement(venue: Venue, position: Position, decimals: int) -> dict[str, An
     return {
         "notional": published_up(worth, decimals),
         "tier": tier,
-        "maintenance_rate": text(market.terms.brackets[tier - 1].rate(position.side)),
+        "maintenance_rate": text(market.terms.brackets[tier - 1].rate(position.side) + market.terms.extra_rate),
         "maintenance_amount": text(market.terms.amount(tier, position.side)),
     }
 

@@ -66,7 +66,8 @@ class Terms:
     brackets: tuple[Bracket, ...]
     default_leverage: Fraction
     basis: str
-    extra_rate: Fraction
+    slippage_rate: Fraction
+    close_fee_rate: Fraction
     trigger: str
     levels: tuple[Fraction, ...]
     recover: Fraction
@@ -93,7 +94,8 @@ class Terms:
             brackets=tuple(read_bracket(row) for row in document["tiers"]),
             default_leverage=exact(document.get("default_leverage") or "1"),
             basis=(document.get("maintenance") or {}).get("basis") or "mark",
-            extra_rate=exact(document.get("slippage_rate") or "0") + exact(document.get("close_fee_rate") or "0"),
+            slippage_rate=exact(document.get("slippage_rate") or "0"),
+            close_fee_rate=exact(document.get("close_fee_rate") or "0"),
             trigger=document.get("trigger") or "at_or_below",
             levels=tuple(exact(level) for level in document.get("margin_call_levels") or ()),
             recover=exact(document.get("recover") or "0.05"),
@@ -110,6 +112,39 @@ class Terms:
         return terms
 
     def examine(self) -> None:
+        """Refuse parameters that contradict themselves, or that the engine does not honour yet."""
+        supported = {
+            "contract": "linear",
+            "maintenance": {"basis": "mark"},
+            "tier_mode": "marginal",
+            "funding_payer": "bucket_first",
+            "mark": {"method": "last"},
+            "halted": False,
+        }
+        for name in (*supported, "volatility", "expiry_us"):
+            if self.document.get(name) not in (None, supported.get(name)):
+                raise Unacceptable(f"{name} is not supported")
+        self.examine_tiers()
+        for level, deeper in pairwise((*self.levels, Fraction(1))):
+            if level <= deeper:
+                raise Unacceptable("levels decrease, and the last is above 1")
+        greatest, rules = self.brackets[0].max_leverage, self.liquidation
+        if greatest is not None and self.default_leverage > greatest:
+            raise Unacceptable("the default leverage is allowed in the first tier")
+        rates = (
+            self.slippage_rate,
+            self.close_fee_rate,
+            self.recover,
+            rules.backstop,
+            rules.full_below,
+            rules.fee_rate,
+        )
+        if min(rates) < 0 or rules.fee_rate >= 1 or rules.backstop >= 1 or rules.target < 1:
+            raise Unacceptable("a rate is out of its bounds")
+        if rules.max_steps < 1 or rules.deadline_us < 1:
+            raise Unacceptable("a liquidation has a step, and a step has time")
+
+    def examine_tiers(self) -> None:
         """Refuse a table that is no table, by margin.md section 3."""
         floors = [bracket.floor for bracket in self.brackets]
         if not floors or floors[0] != 0:
@@ -118,14 +153,21 @@ class Terms:
             raise Unacceptable("floors increase")
         for side in (1, -1):
             rates = [bracket.rate(side) for bracket in self.brackets]
-            if any(upper < lower for lower, upper in pairwise(rates)):
+            if any(upper < lower for lower, upper in pairwise([Fraction(0), *rates])):
                 raise Unacceptable("rates never decrease")
+        if any(bracket.initial_rate < 0 for bracket in self.brackets):
+            raise Unacceptable("an initial rate is not negative")
         if any(bracket.rate(1) + self.extra_rate >= 1 for bracket in self.brackets):
             raise Unacceptable("a long's maintenance is below its notional")
         for number, row in enumerate(self.document["tiers"], start=1):
             stated = row.get("maintenance_amount")
             if stated is not None and any(exact(stated) != self.amount(number, side) for side in (1, -1)):
                 raise Unacceptable(f"tier {number}: its amount disagrees with its rates")
+
+    @property
+    def extra_rate(self) -> Fraction:
+        """What maintenance charges on the whole notional beside its tax."""
+        return self.slippage_rate + self.close_fee_rate
 
     def tier(self, notional: Fraction) -> int:
         """Number of the bracket that `notional` reaches into, from 1; its floor belongs to it."""

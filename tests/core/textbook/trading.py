@@ -27,8 +27,9 @@ def fill(venue: "Venue", event: "Event") -> None:
     position = books.positions.get((account, name))
     flag(venue, market, position, event, size)
     fee = pay_rebate(venue, market, event, fee_of(venue, market, event, size, price))
+    funded = False
     if position is None or position.side * size > 0:
-        increase(venue, market, position, event, size, fee)
+        funded = increase(venue, market, position, event, size, fee)
     elif abs(size) < abs(position.size):
         reduce(venue, market, position, event, size, fee)
     elif size == -position.size:
@@ -36,11 +37,14 @@ def fill(venue: "Venue", event: "Event") -> None:
     else:
         rest = size + position.size
         close(venue, market, position, event, Fraction(0))
-        increase(venue, market, None, event, rest, fee)
+        funded = increase(venue, market, None, event, rest, fee)
     remaining = books.positions.get((account, name))
     if remaining is not None:
         flag_leverage(venue, market, remaining, event)
-        venue.ladder.judge(remaining)
+        if funded:
+            venue.ladder.added(remaining)
+        else:
+            venue.ladder.judge(remaining)
 
 
 def fee_of(venue: "Venue", market: Market, event: "Event", size: Fraction, price: Fraction) -> Fraction:
@@ -64,8 +68,8 @@ def increase(
     event: "Event",
     size: Fraction,
     fee: Fraction,
-) -> None:
-    """Fee first: from the wallet, the rest from the bucket.  Then margin, as far as it goes."""
+) -> bool:
+    """Fee first: from the wallet, the rest from the bucket.  Then margin, as far as it goes; whether there was any."""
     books, asset, price = venue.books, market.terms.settle_asset, exact(event["price"])
     account, name = event["account"], event["instrument"]
     if position is None:
@@ -81,10 +85,12 @@ def increase(
         required = abs(size) * price / books.leverage(account, name)
     required = up(required, books.decimals_of(asset))
     available = books.wallet(account, asset)
-    books.commit(position, min(required, available))
+    given = min(required, available)
+    books.commit(position, given)
     if available < required:
         amounts = {"required": text(required), "available": text(available)}
         venue.decide("underfunded", account, name, fill_id=event["fill_id"], **amounts)
+    return given > 0
 
 
 def reduce(

@@ -4,6 +4,8 @@ Events are plain dicts as JSON spells them, already of the right shape.  Decisio
 with the fields of the published ones (`id`, `cause` and hashes aside).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -57,6 +59,7 @@ class Venue:
     books: Books = field(default_factory=Books)
     counts: Counts = field(default_factory=Counts)
     decisions: list[Decision] = field(default_factory=list)
+    cause: dict[str, object] = field(default_factory=dict)
     remembered: dict[tuple[str, ...], tuple[int, object]] = field(default_factory=dict)
     sequences: dict[tuple[str, str | None], tuple[int, object]] = field(default_factory=dict)
     numbers: dict[tuple[str, str, str], int] = field(default_factory=dict)
@@ -67,8 +70,7 @@ class Venue:
 
     def apply(self, event: Event) -> list[Decision]:
         """Advance time, fire what is due, then apply, recognise or refuse the input."""
-        self.decisions = []
-        self.counts.inputs += 1
+        self.begin()
         self.advance(event["time_us"])
         key, content = identity(event), contents(event)
         try:
@@ -89,11 +91,16 @@ class Venue:
 
     def refuse_unread(self, code: str, event: Event) -> list[Decision]:
         """An input whose content is refused before it is read: time stands still."""
-        self.decisions = []
-        self.counts.inputs += 1
+        self.begin()
         self.refuse(code, event)
         self.counts.outcomes += 1
         return self.decisions
+
+    def begin(self) -> None:
+        """Count an input, a line of its own."""
+        self.decisions = []
+        self.counts.inputs += 1
+        self.cause = {"line": self.counts.inputs}
 
     def refuse(self, code: str, event: Event) -> None:
         """Count a refusal and say so."""
@@ -109,9 +116,17 @@ class Venue:
             deadline_us, instrument, account = due
             self.time_us = deadline_us
             self.note_wallets()
-            self.ladder.deadline(self.books.positions[account, instrument])
+            with self.timer("liquidation_deadline", deadline_us):
+                self.ladder.deadline(self.books.positions[account, instrument])
         self.time_us = max(self.time_us, time_us)
         self.note_wallets()
+
+    @contextmanager
+    def timer(self, name: str, due_us: int) -> Iterator[None]:
+        """What is decided meanwhile is caused by a timer, not by the input."""
+        cause, self.cause = self.cause, {"timer": name, "due_us": due_us}
+        yield
+        self.cause = cause
 
     def note_wallets(self) -> None:
         """Remember the wallets as they are before the input, or the deadline, does its work."""
@@ -138,7 +153,7 @@ class Venue:
 
     def decide(self, kind: str, account: str | None, instrument: str | None, **fields: object) -> Decision:
         """Publish a decision."""
-        decision = {"type": kind, "time_us": self.time_us, **fields}
+        decision = {"type": kind, "time_us": self.time_us, "cause": self.cause, **fields}
         if account is not None:
             decision["account"] = account
         if instrument is not None:

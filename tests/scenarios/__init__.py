@@ -1,0 +1,1 @@
+"""Whole stories, from inputs to decisions."""
