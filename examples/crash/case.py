@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from examples.crash.market import INSTRUMENTS, TICK_OFFSETS_US, Minute
+from examples.crash.market import INSTRUMENTS, MINUTE_US, TICK_OFFSETS_US, Minute
 from examples.crash.venue import real_tiers
 from ringfence_schemas.inputs import AddMargin, Funding, Tier
 from ringfence_schemas.outcomes import Position
@@ -59,7 +59,7 @@ def build(
     tiers, column = real_tiers()[instrument], INSTRUMENTS.index(instrument)
     rates = {funding.time_us: Decimal(funding.rate) for funding in fundings if funding.instrument == instrument}
     case = Case(account, instrument, [], [], [], [], [], _top_ups_of(key, top_ups), opened)
-    starts = [time_us for time_us, _ in views]
+    starts = [_since(time_us, view) for time_us, view in views]
     funded, current = Decimal(0), -1
     for time_us, mark in _ticks(minutes, column, starts):
         found = bisect_right(starts, time_us) - 1
@@ -74,6 +74,11 @@ def build(
         case.maintenance_margins.append(None if view is None else maintenance(tiers, view, mark))
         case.liquidation_prices.append(None if view is None else view.liquidation_price)
     return case
+
+
+def _since(published_us: int, view: Position | None) -> int:
+    """From when a view holds: a minute's frame begins with the reactions that changed it and is published at its end."""
+    return published_us if view is None else published_us - published_us % MINUTE_US
 
 
 def _top_ups_of(key: tuple[str, str], top_ups: Sequence[AddMargin]) -> list[tuple[int, Decimal]]:

@@ -27,11 +27,14 @@ class Chronicle:
 
     def __init__(self, decisions: Iterable[Decision] = ()) -> None:
         self._filed: defaultdict[type[Decision], list[Decision]] = defaultdict(list)
+        self.cases = 0
+        """Margin cases opened so far."""
         for decision in decisions:
             self.record(decision)
 
     def record(self, decision: Decision) -> None:
         """File one decision."""
+        self.cases += isinstance(decision, MarginCall) and decision.status == "called"
         self._filed[type(decision)].append(decision)
 
     def every(self, kind: type[Kind]) -> list[Kind]:

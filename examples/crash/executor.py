@@ -18,8 +18,8 @@ from examples.crash.outbox import Outbox, to_quantity
 from ringfence_schemas.outcomes import LiquidationCompleted, LiquidationOrder
 
 FILLED_WHOLE, FILLED_IN_PART, REJECTED, UNFILLED = 0.74, 0.14, 0.05, 0.04
-SWEEPS_BEYOND_LIMIT = 0.5
-IMPACT = 0.5
+SWEEPS_BEYOND_LIMIT = 0.3
+IMPACT = 0.25
 
 
 @dataclass(slots=True)

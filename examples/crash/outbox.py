@@ -103,14 +103,14 @@ class Outbox:
             )
         )
 
-    def add_margin(self, account: str, instrument: str, amount: Decimal) -> None:
+    def add_margin(self, account: str, instrument: str, amount: Decimal) -> AddMargin:
         """A top-up: from the wallet into the position's bucket, USDT."""
         number, time_us = self._stamp()
-        self._inputs.append(
-            AddMargin(
-                command_id=f"c{number}", account=account, instrument=instrument, amount=text(amount), time_us=time_us
-            )
+        top_up = AddMargin(
+            command_id=f"c{number}", account=account, instrument=instrument, amount=text(amount), time_us=time_us
         )
+        self._inputs.append(top_up)
+        return top_up
 
     def report(self, order: LiquidationOrder, result: Literal["unfilled", "rejected"]) -> None:
         """The executor's word that ``order`` was not filled: nothing could be had, or the venue refused it."""

@@ -32,18 +32,18 @@ def moment(time_us: int) -> str:
 
 def axis(title: str = "", **more: object) -> Figure:
     """An axis in the report's style."""
-    return {"title": {"text": title, "standoff": 8}, "gridcolor": GRID, "zeroline": False, "linecolor": GRID} | more
+    return {"title": {"text": title, "standoff": 12}, "gridcolor": GRID, "zeroline": False, "linecolor": GRID} | more
 
 
 def layout(height: int, **more: object) -> Figure:
     """A layout in the report's style; `height` in pixels."""
     return {
         "height": height,
-        "margin": {"l": 70, "r": 16, "t": 36, "b": 44},
+        "margin": {"l": 70, "r": 16, "t": 40, "b": 70},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": INK},
-        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "yref": "paper"},
+        "legend": {"orientation": "h", "traceorder": "normal", "x": 0, "y": 1.0, "yanchor": "bottom", "yref": "paper"},
         "hoverlabel": {"font": {"size": 12}},
     } | more
 
@@ -122,8 +122,8 @@ def _markers(decisions: Iterable[MarginCall | LiquidationStarted], name: str, co
         "marker": {
             "color": colour,
             "symbol": symbol,
-            "opacity": 0.7,
-            "size": [round(4 + 1.3 * count**0.5, 1) for count in counts],
+            "opacity": 0.6,
+            "size": [round(3 + 1.2 * count**0.5, 1) for count in counts],
             "line": {"width": 0},
         },
     }
@@ -187,9 +187,9 @@ def per_minute(started: Sequence[LiquidationStarted], calls: Sequence[MarginCall
     ]
     for instrument, colour in INSTRUMENT_COLOURS.items():
         times = (start.time_us for start in started if start.instrument == instrument)
-        data.append(_counts(times, f"liquidations {instrument}", colour))
+        data.append(_counts(times, f"liquidations {instrument.partition('-')[0]}", colour))
     figure_layout = layout(
-        480,
+        500,
         barmode="stack",
         bargap=0,
         xaxis=axis("time, UTC", type="date"),
@@ -290,5 +290,5 @@ def outcomes(table: Mapping[Strategy, Counter[str]]) -> Figure:
         for fate, (name, colour) in fates.items()
     ]
     axes = {"xaxis": axis("per cent of called positions", range=[0, 100]), "yaxis": axis(autorange="reversed")}
-    wide: Figure = {"l": 240, "r": 16, "t": 36, "b": 44}
-    return {"data": data, "layout": layout(340, barmode="stack", **axes) | {"margin": wide}}
+    wide: Figure = {"l": 240, "r": 16, "t": 36, "b": 60}
+    return {"data": data, "layout": layout(360, barmode="stack", **axes) | {"margin": wide}}

@@ -16,7 +16,7 @@ from examples.crash.market import Minute
 from ringfence_schemas.outcomes import LiquidationCompleted, LiquidationStarted, MarginCall
 
 PAGE = Path(__file__).parent / "page.html"
-CONFIGURATION = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+CONFIGURATION = {"responsive": True, "displayModeBar": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ def write_report(path: Path, story: Story) -> None:
     path.write_text(re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], page), encoding="utf-8")
 
 
-def _card(name: str, value: str, unit: str, note: str) -> str:
+def _card(name: str, value: str, note: str) -> str:
     return (
         f'<div class="card"><div class="name">{name}</div>'
-        f'<div class="value">{value} <span class="unit">{unit}</span></div><div class="note">{note}</div></div>\n'
+        f'<div class="value">{value}</div><div class="note">{note}</div></div>\n'
     )
 
 

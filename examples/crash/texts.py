@@ -15,7 +15,7 @@ MINUTES_AN_HOUR = 60
 PRICES = """<p>The line is the real price, the band the range of each minute. An amber dot marks a minute in which
 margin calls were opened, a red triangle one in which liquidations started, both at the mark price that triggered the
 first of them; the larger, the more positions.</p>
-<p>Calls come at three levels of equity to maintenance margin: 2, 1.5 and 1.2. Liquidation starts at 1.</p>
+<p>Calls come at three levels of equity to maintenance margin: 3, 2 and 1.3. Liquidation starts at 1.</p>
 <p>Longs suffer on the way down. Shorts that were opened near the bottom follow when the price comes back.</p>
 <p>Drag to zoom; a double click shows everything again.</p>"""
 
@@ -25,10 +25,10 @@ much of it was lost, fees of the liquidation aside.</p>
 owner's wallet and other positions are untouched, and each certificate proves it with the wallet before and after.</p>
 <p>Dots on the diagonal lost everything. What such a position still owed is a shortfall, and the fund paid it.</p>"""
 
-FUNDS = """<p>Each instrument has a fund of its own. It earns a fee on liquidation orders (on LTC also what is left in
-a bucket), and it pays for positions that were closed beyond their bankruptcy price.</p>
-<p>LINK hands positions to its fund at the bankruptcy price instead of sending orders. The engine keeps no position of
-the fund, so what the fund loses on them at the mark is reported by each takeover and not booked here.</p>
+FUNDS = """<p>Each instrument has a fund of its own. It earns a fee on the fills of liquidation orders and pays for
+positions that were closed beyond their bankruptcy price.</p>
+<p>LINK sends no orders: its fund takes a position over at the mark, keeps what is left in the bucket and pays what is
+missing, so its balance moves most.</p>
 <p>The seeds are generated.</p>"""
 
 STRATEGIES = """<p>Called positions by the generated strategy of their owner. Who answers a call is liquidated less
@@ -60,21 +60,21 @@ def generated(seed: int, traders: Sequence[Trader]) -> str:
     return f"{len(traders):,} of them from seed {seed}, by what each does: {shares}."
 
 
-def cards(figures: Figures) -> Iterator[tuple[str, str, str, str]]:
-    """Name, value, unit and note of each key figure."""
+def cards(figures: Figures) -> Iterator[tuple[str, str, str]]:
+    """Name, value and note of each key figure."""
     results = figures.liquidations
     kept = results["restored"] + results["cured"]
     ends = f"{kept:,} restored, {results['closed']:,} closed, {results['taken_over']:,} taken over"
-    collateral = f"of {figures.collateral:,.0f} USDT collateral; none lost more than its own"
+    collateral = f"of {figures.collateral:,.0f} collateral; none lost more than its own"
     paid = f"{figures.shortfalls:,} paid by the funds; uncovered {figures.uncovered:,.0f}"
     before, after = sum(figures.fund_before.values()), sum(figures.fund_after.values())
     saved = figures.saved_accounts / max(1, figures.called_accounts)
-    yield "Margin calls", f"{figures.calls['called']:,}", "", f"{figures.called_accounts:,} accounts called"
-    yield "Liquidations", f"{results.total():,}", "", ends
-    yield "Losses inside buckets", f"{figures.loss:,.0f}", "USDT", collateral
-    yield "Shortfalls", f"{figures.shortfall:,.0f}", "USDT", paid
-    yield "Insurance funds", f"{after:,.0f}", "USDT", f"{before:,.0f} USDT before"
-    yield "Saved by a top-up", f"{saved:.1%}", "", f"{figures.saved_accounts:,} of the called accounts"
+    yield "Margin calls", f"{figures.calls['called']:,}", f"{figures.called_accounts:,} accounts called"
+    yield "Liquidations", f"{results.total():,}", ends
+    yield "Losses inside buckets, USDT", f"{figures.loss:,.0f}", collateral
+    yield "Shortfalls, USDT", f"{figures.shortfall:,.0f}", paid
+    yield "Insurance funds, USDT", f"{after:,.0f}", f"{before:,.0f} before"
+    yield "Saved by a top-up", f"{saved:.1%}", f"{figures.saved_accounts:,} of the called accounts"
 
 
 def per_minute(worst: Hour | None) -> str:

@@ -14,16 +14,18 @@ from examples.crash.desk import Desk
 from examples.crash.market import INSTRUMENTS
 from examples.crash.outbox import Outbox, to_price, to_quantity, to_units
 from examples.crash.venue import DEFAULT_LEVERAGE, MAKER_REBATE
+from ringfence_schemas.inputs import AddMargin
 from ringfence_schemas.outcomes import MarginCall
 
 ANSWERS_A_CALL = 0.85
-MOST_TOP_UPS = 4
-TOP_UP_RATIO = 3
+MOST_TOP_UPS = 6
+TOP_UP_RATIO = 10
 BRINGS_NEW_MONEY = 0.3
 HOLDING_MINUTES, PAUSE_MINUTES = 300, 120
 QUOTES_A_MINUTE = 0.06
 LOT_NOTIONAL = (1_000, 5_000)
 INVENTORY_LIMIT = 40_000
+MAKER_LEVERAGE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Crowd:
         self._makers = [trader for trader in traders if trader.strategy is Strategy.MAKES_MARKETS]
         self._rng = rng
         self._funded: set[str] = set()
+        self.top_ups: list[AddMargin] = []
         self._top_ups: Counter[tuple[str, str]] = Counter()
         self._diary: defaultdict[int, list[Step]] = defaultdict(list)
         for trader in traders:
@@ -90,6 +93,9 @@ class Crowd:
             for plan in trader.plans:
                 if plan.leverage != DEFAULT_LEVERAGE:
                     outbox.set_leverage(trader.name, plan.instrument, plan.leverage)
+            if trader.strategy is Strategy.MAKES_MARKETS:
+                for instrument in INSTRUMENTS:
+                    outbox.set_leverage(trader.name, instrument, MAKER_LEVERAGE)
 
     def _enter(self, step: Step, minute: int, desk: Desk, outbox: Outbox) -> None:
         account, plan = step.trader.name, step.plan
@@ -129,7 +135,7 @@ class Crowd:
         outbox.trade(maker.name, instrument, quantity if buys else -quantity, price, fee=-rebate)
 
     def _top_up(self, call: MarginCall, desk: Desk, outbox: Outbox) -> None:
-        """Bring the margin ratio back to 3, with new money if the wallet has not enough and the owner has some."""
+        """Bring the margin ratio back to 10, with new money if the wallet has not enough and the owner has some."""
         if call.equity is None or call.maintenance_margin is None:
             return
         free = desk.wallet(call.account)
@@ -141,7 +147,7 @@ class Crowd:
             free = wanted
         if amount := min(free, wanted):
             self._top_ups[call.account, call.instrument] += 1
-            outbox.add_margin(call.account, call.instrument, amount)
+            self.top_ups.append(outbox.add_margin(call.account, call.instrument, amount))
 
     def _trade_share(self, call: MarginCall, share: Decimal, desk: Desk, outbox: Outbox) -> None:
         """Trade ``share`` of the position: -0.5 halves it, -2 turns it round."""

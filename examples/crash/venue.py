@@ -9,7 +9,6 @@ import json
 import random
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
 
 import msgspec
 
@@ -19,7 +18,9 @@ from ringfence_schemas.inputs import Asset, Fees, FundDeposit, Funding, Input, I
 ASSET = "USDT"
 ASSET_DECIMALS = 6
 DEFAULT_LEVERAGE = 10
-MARGIN_CALL_LEVELS = ("2", "1.5", "1.2")
+MARGIN_CALL_LEVELS = ("3", "2", "1.3")
+RECOVER = "0.5"
+FUND_SEED = "100000"
 TAKER_FEE = Decimal("0.0005")
 MAKER_REBATE = Decimal("0.00005")
 FUNDING_INTERVAL_US = 8 * HOUR_US
@@ -36,25 +37,17 @@ class Contract:
     fund_seed: str
 
 
-def _by_order(residual: Literal["account", "fund"]) -> Liquidation:
-    return Liquidation(
-        mode="order",
-        residual=residual,
-        target="1.5",
-        full_below="500",
-        max_steps=3,
-        deadline_us=ORDER_DEADLINE_US,
-        fee_rate="0.002",
-    )
+BY_ORDER = Liquidation(
+    mode="order", target="1.5", full_below="500", max_steps=3, deadline_us=ORDER_DEADLINE_US, fee_rate="0.001"
+)
+BY_TAKEOVER = Liquidation(mode="takeover", takeover_price="mark", residual="fund")
 
 
 CONTRACTS = {
-    "AVAX-USDT-PERP": Contract(Decimal("0.001"), Decimal(1), _by_order("account"), "250000"),
-    "DOT-USDT-PERP": Contract(Decimal("0.001"), Decimal("0.1"), _by_order("account"), "250000"),
-    "LINK-USDT-PERP": Contract(
-        Decimal("0.001"), Decimal("0.01"), Liquidation(mode="takeover", takeover_price="bankruptcy"), "250000"
-    ),
-    "LTC-USDT-PERP": Contract(Decimal("0.01"), Decimal("0.001"), _by_order("fund"), "250000"),
+    "AVAX-USDT-PERP": Contract(Decimal("0.001"), Decimal(1), BY_ORDER, FUND_SEED),
+    "DOT-USDT-PERP": Contract(Decimal("0.001"), Decimal("0.1"), BY_ORDER, FUND_SEED),
+    "LINK-USDT-PERP": Contract(Decimal("0.001"), Decimal("0.01"), BY_TAKEOVER, FUND_SEED),
+    "LTC-USDT-PERP": Contract(Decimal("0.01"), Decimal("0.001"), BY_ORDER, FUND_SEED),
 }
 
 
@@ -88,6 +81,8 @@ def _instrument(name: str, tiers: list[Tier], time_us: int) -> Instrument:
         tiers=tiers,
         default_leverage=str(DEFAULT_LEVERAGE),
         margin_call_levels=list(MARGIN_CALL_LEVELS),
+        recover=RECOVER,
+        release_on_reduce="none",
         fees=Fees(taker=str(TAKER_FEE)),
         liquidation=contract.liquidation,
         time_us=time_us,

@@ -1,0 +1,128 @@
+"""What the terminal shows: the options of the run, progress while it runs, the summary at the end."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from examples.crash.accounts import Trader, count_by_strategy
+from examples.crash.chronicle import Chronicle, Figures
+from examples.crash.desk import Desk
+from examples.crash.market import INSTRUMENTS, SECOND_US, SYMBOLS, Minute
+from ringfence_schemas.outcomes import LiquidationStarted
+
+REPORT_EVERY_MINUTES = 360
+
+
+def clock(time_us: int) -> str:
+    """Engine time to the minute, UTC."""
+    return datetime.fromtimestamp(time_us // SECOND_US, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def show_start(console: Console, seed: int, minutes: Sequence[Minute], traders: Sequence[Trader]) -> None:
+    """What is real and what is generated."""
+    first, last = clock(minutes[0].open_us), clock(minutes[-1].open_us)
+    console.print(f"[bold]Prices, real:[/] {', '.join(SYMBOLS)} against USDT, one-minute bars {first} to {last} UTC.")
+    console.print("Each bar becomes 4 ticks: open, low, high, close if it closes up, open, high, low, close if down.")
+    deposits = sum((trader.deposit for trader in traders), Decimal(0))
+    notional = sum((plan.notional for trader in traders for plan in trader.plans), Decimal(0))
+    console.print(
+        f"[bold]Accounts, generated[/] (seed {seed}): {len(traders):,} with {deposits:,.0f} USDT, meaning to open "
+        f"{sum(len(trader.plans) for trader in traders):,} positions of {notional:,.0f} USDT:"
+    )
+    for strategy, count in count_by_strategy(traders).items():
+        console.print(f"  {count:>7,}  {strategy.value}")
+    console.print()
+
+
+class Display:
+    """Progress while the run goes on: a live line on a terminal, a line every six simulated hours elsewhere."""
+
+    def __init__(self, console: Console, minutes: Sequence[Minute]) -> None:
+        self._console = console
+        self._minutes = minutes
+        self._progress = Progress(
+            TextColumn("{task.fields[time]}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[line]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        self._task = self._progress.add_task("", total=len(self._minutes), time="", line="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, number: int, desk: Desk, chronicle: Chronicle, events_per_second: float) -> None:
+        """Minute ``number`` is done."""
+        minute = self._minutes[number]
+        prices = "  ".join(f"{symbol} {desk.closes[name]:f}" for symbol, name in zip(SYMBOLS, INSTRUMENTS, strict=True))
+        line = (
+            f"{prices}  [cyan]{len(desk.positions):,}[/] open  [yellow]{chronicle.cases:,}[/] calls  "
+            f"[red]{len(chronicle.every(LiquidationStarted)):,}[/] liquidations  {events_per_second:,.0f} events/s"
+        )
+        self._progress.update(self._task, completed=number + 1, time=clock(minute.open_us), line=line)
+        if not self._console.is_terminal and (number + 1) % REPORT_EVERY_MINUTES == 0:
+            self._console.print(f"{clock(minute.open_us)}  {line}")
+
+
+def show_figures(console: Console, figures: Figures) -> None:
+    """The summary a trader understands."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, text in _rows(figures):
+        table.add_row(name, text)
+    console.print(table)
+    console.print()
+
+
+def _rows(figures: Figures) -> Iterator[tuple[str, str]]:
+    calls, results = figures.calls, figures.liquidations
+    cases = f"{calls['called']:,} on {figures.called_accounts:,} accounts"
+    yield "Margin calls", f"{cases}; {calls['escalated']:,} escalated, {calls['recovered']:,} recovered"
+    saved = f"{figures.saved_accounts / max(1, figures.called_accounts):.1%}"
+    yield "Saved by a top-up", f"{figures.saved_accounts:,} accounts, {saved} of those called"
+    ends = f"{results['restored']:,} restored by a partial close, {results['cured']:,} cured by money"
+    ends = f"{ends}, {results['closed']:,} closed, {results['taken_over']:,} taken over"
+    yield "Liquidations", f"{results.total():,} ended on {figures.liquidated_accounts:,} accounts: {ends}"
+    yield "Without a call first", ", ".join(f"{n:,} {why}" for why, n in figures.without_call.items()) or "none"
+    verdict = "each within its own" if figures.contained else "[red]A LOSS LEFT ITS BUCKET[/]"
+    yield "Losses in buckets", f"{figures.loss:,.2f} of {figures.collateral:,.2f} USDT collateral; {verdict}"
+    yield (
+        "Shortfalls",
+        f"{figures.shortfalls:,}, {figures.shortfall:,.2f} USDT; uncovered {figures.uncovered:,.2f} USDT",
+    )
+    yield "Takeovers", f"{figures.takeovers:,}; at the mark the fund loses {figures.fund_loss:,.2f} USDT on them"
+    for name, before in figures.fund_before.items():
+        yield f"Fund {name}", f"{before:,.2f} before, {figures.fund_after[name]:,.2f} USDT after"
+    if hour := figures.worst_hour:
+        yield "Worst hour", f"from {clock(hour.start_us)} UTC: {hour.liquidations:,} ended, {hour.loss:,.2f} USDT lost"
+    if biggest := figures.biggest:
+        loss, collateral = Decimal(biggest.loss), Decimal(biggest.collateral)
+        wallet = f"its wallet {Decimal(biggest.wallet_before):,.2f} before, {Decimal(biggest.wallet_after):,.2f} after"
+        yield "Biggest single loss", f"{loss:,.2f} of {collateral:,.2f} USDT collateral ({biggest.account}); {wallet}"
+    refusals = ", ".join(f"{count:,} {code}" for code, count in figures.refusals.most_common())
+    yield "Refused inputs", refusals or "none"
+
+
+def show_next(console: Console, log: Path, report: Path | None) -> None:
+    """How to look at what the run left behind."""
+    console.print(f"The journal and every outcome are in {log}; the next run replaces it. Look at it with")
+    for command in ("verify", "status", "tail"):
+        topic = " liquidations" if command == "tail" else ""
+        console.print(f"  .venv/bin/ringfence {command} --log sqlite:{log}{topic}", highlight=False)
+    if report:
+        console.print(f"Report with plots: [bold]{report}[/]")
