@@ -31,6 +31,10 @@ test: $(INSTALLED) ## Run every test; the core must be covered completely, lines
 	@echo "The core alone:"
 	@$(BIN)/coverage report --include='core/*' --fail-under=100
 
+.PHONY: search
+search: $(INSTALLED) ## Let the property tests look for new counterexamples, longer and at random
+	@$(BIN)/python -m pytest -n auto --hypothesis-profile=search
+
 .PHONY: check
 check: $(INSTALLED) ## Check style, types, import directions, house rules and generated files
 	@$(BIN)/ruff check
