@@ -60,9 +60,9 @@ docs: $(INSTALLED) ## Write schemas/generated/ and docs/reference/ again from th
 	@$(BIN)/python -m tools.reference
 
 .PHONY: golden
-golden: $(INSTALLED) ## Rewrite the expected outcomes in tests/scenarios/ (read the difference before you commit it)
-	@$(BIN)/python -m pytest -q tests/scenarios --golden
-	@git --no-pager diff --stat -- tests/scenarios
+golden: $(INSTALLED) ## Rewrite expected outcomes and wire bytes (read the difference before you commit it)
+	@$(BIN)/python -m pytest -q tests/scenarios tests/schemas/test_wire.py --golden
+	@git --no-pager diff --stat -- tests/scenarios tests/schemas/golden
 
 .PHONY: test-all-pythons
 test-all-pythons: ## Run the tests of schemas, core and scenarios under every installed Python 3.11 to 3.13

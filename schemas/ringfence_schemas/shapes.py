@@ -69,9 +69,11 @@ class Findings:
 
 
 def shown(raw: bytes) -> str:
-    """Return the beginning of a JSON text, for a message."""
+    """Return the beginning of a JSON text for a message, in printable ASCII."""
     text = raw[: _LONGEST_CHARACTER * (_LONGEST_SHOWN + 1)].decode(errors="ignore")
-    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+    # Not `isprintable`: what that says of other scripts depends on the version of Python.
+    said = "".join(c if " " <= c <= "~" else c.encode("unicode_escape").decode() for c in text[:_LONGEST_SHOWN])
+    return said if len(text) <= _LONGEST_SHOWN else said + "..."
 
 
 class Shape(Protocol):
@@ -159,29 +161,36 @@ class Sequence:
         return [self._item.read(bytes(item), f"{path}[{i}]", findings) for i, item in enumerate(_read_items(raw))]
 
 
-class Row:
-    """A list of a fixed number of values, each of its own shape."""
+class Table:
+    """A list of rows, each a list of as many values as there are columns."""
 
-    def __init__(self, items: tuple[Shape, ...]) -> None:
-        self.expects = f"a list of {len(items)}"
-        self._items = items
-        self._sounds = tuple(item.sound for item in items)
+    expects = "a list"
 
-    def sound(self, value: tuple[Any, ...]) -> bool:
-        """Tell whether each item is, in its place."""
-        for sound, item in zip(self._sounds, value, strict=True):  # noqa: SIM110  three times as fast as all(...)
-            if not sound(item):
+    def __init__(self, columns: tuple[Shape, ...]) -> None:
+        self._columns = columns
+        self._row = f"a list of {len(columns)}"
+
+    def sound(self, value: list[tuple[Any, ...]]) -> bool:
+        """Tell whether every value of every column is."""
+        for shape, column in zip(self._columns, zip(*value, strict=True), strict=False):
+            if not all(map(shape.sound, column)):
                 return False
         return True
 
-    def read(self, raw: bytes, path: str, findings: Findings) -> tuple[Any, ...] | None:
-        """Return the items."""
-        items = _read_items(raw) if raw.startswith(b"[") else []
-        if len(items) != len(self._items):
+    def read(self, raw: bytes, path: str, findings: Findings) -> list[tuple[Any, ...] | None] | None:
+        """Return the rows."""
+        if not raw.startswith(b"["):
             findings.misshapen("wrong_type", path, raw, self.expects)
             return None
-        pairs = enumerate(zip(self._items, items, strict=True))
-        return tuple(shape.read(bytes(item), f"{path}[{i}]", findings) for i, (shape, item) in pairs)
+        return [self._read_row(bytes(row), f"{path}[{i}]", findings) for i, row in enumerate(_read_items(raw))]
+
+    def _read_row(self, raw: bytes, path: str, findings: Findings) -> tuple[Any, ...] | None:
+        values = _read_items(raw) if raw.startswith(b"[") else []
+        if len(values) != len(self._columns):
+            findings.misshapen("wrong_type", path, raw, self._row)
+            return None
+        pairs = enumerate(zip(self._columns, values, strict=True))
+        return tuple(shape.read(bytes(value), f"{path}[{i}]", findings) for i, (shape, value) in pairs)
 
 
 class Record(Generic[Built]):
@@ -242,10 +251,10 @@ def _shape(annotation: Type) -> Shape:
             return Choice((True, False))
         case LiteralType(values=values):
             return Choice(values)
+        case ListType(item_type=TupleType(item_types=columns)):
+            return Table(tuple(map(_shape, columns)))
         case ListType(item_type=item):
             return Sequence(_shape(item))
-        case TupleType(item_types=items):
-            return Row(tuple(map(_shape, items)))
         case StructType(cls=struct, fields=fields):
             return Record(struct, fields)
         case _:

@@ -37,7 +37,7 @@ def parse_decision_id(text: str) -> tuple[Stream, int]:
     """
     shard, _, rest = text.partition("-")
     topic, _, number = rest.rpartition("-")
-    if not (topic and shard.isdecimal() and number.isdecimal()):
+    if not (topic and text.isascii() and shard.isdecimal() and number.isdecimal()):
         raise ValueError(f"{text!r} is no decision id")
     return Stream(int(shard), topic), int(number)
 

@@ -94,6 +94,7 @@ def test_any_bytes_end_as_an_input_or_as_one_refusal(data: bytes) -> None:
         event = refused
         assert event.code in CHECKING
     assert event.message
+    assert event.message.isascii()
     assert event.message.isprintable()
 
 
@@ -357,6 +358,12 @@ def test_a_message_says_which_field_is_wrong_and_what_to_send() -> None:
     assert refused.message == '`price` is "nan"; send a decimal above 0, below 10^18, with at most 18 decimals'
     assert str(refused) == f"wrong_type: {refused.message}"
     assert (refused.input_type, refused.input_id, refused.account, refused.instrument) == ("tick", None, None, BTC)
+
+
+def test_a_message_is_printable_whatever_it_quotes() -> None:
+    """Line breaks, control characters and other scripts are quoted escaped, the same in every version of Python."""
+    data = TICK.replace(b'"5"', '{"\x7f":\n"größe\U0001f4c8"}'.encode())
+    assert refusal(data).message.startswith('`price` is {"\\x7f":\\n"gr\\xf6\\xdfe\\U0001f4c8"}; send ')
 
 
 def test_only_codes_about_the_content_are_given_by_reading() -> None:

@@ -95,7 +95,21 @@ def test_a_decision_id_names_its_stream_and_its_number() -> None:
     assert parse_decision_id("12-margin-calls-345") == (Stream(12, "margin-calls"), 345)
 
 
-@pytest.mark.parametrize("text", ["", "1", "1-refusals", "1--2", "x-refusals-1", "1-refusals-x", "-refusals-1", "1-2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1",
+        "1-refusals",
+        "1--2",
+        "x-refusals-1",
+        "1-refusals-x",
+        "-refusals-1",
+        "1-2",
+        "\N{SUPERSCRIPT TWO}-refusals-1",
+        "\N{ARABIC-INDIC DIGIT ONE}-refusals-1",
+    ],
+)
 def test_what_is_no_decision_id_is_not_taken_for_one(text: str) -> None:
     """An id without shard, topic or number raises, and names itself."""
     with pytest.raises(ValueError, match="no decision id"):

@@ -1,9 +1,9 @@
 """Claims about the bytes on the wire: they are these, and they change only when somebody means to change them.
 
-tests/schemas/golden/ holds one line per event; ``RINGFENCE_GOLDEN=1 make test`` writes them again.
+tests/schemas/golden/ holds one line per event; `make golden` writes them again.
 """
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,22 +19,27 @@ from tests.schemas.examples import BTC, INPUTS, OUTCOMES
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def agree(name: str, lines: list[bytes]) -> None:
-    """Assert that a golden file has exactly these lines; rewrite it instead when asked to."""
-    path = GOLDEN / name
-    if os.environ.get("RINGFENCE_GOLDEN"):
-        path.write_bytes(b"\n".join(lines) + b"\n")
-    assert path.read_bytes().splitlines() == lines
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, list[bytes]], None]:
+    """Compare a golden file with the lines it should have, after writing them there when `--golden` asks for it."""
+
+    def compare(name: str, lines: list[bytes]) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--golden", default=False):
+            path.write_bytes(b"\n".join(lines) + b"\n")
+        assert path.read_bytes().splitlines() == lines
+
+    return compare
 
 
-def test_every_input_is_written_in_the_same_bytes_as_ever() -> None:
+def test_every_input_is_written_in_the_same_bytes_as_ever(golden: Callable[[str, list[bytes]], None]) -> None:
     """A producer that uses our structs sends these bytes."""
-    agree("inputs.jsonl", [encode_input(event) for event in INPUTS])
+    golden("inputs.jsonl", [encode_input(event) for event in INPUTS])
 
 
-def test_every_outcome_is_written_in_the_same_bytes_as_ever() -> None:
+def test_every_outcome_is_written_in_the_same_bytes_as_ever(golden: Callable[[str, list[bytes]], None]) -> None:
     """A subscriber reads these bytes; a repeat of an outcome is compared with them byte for byte."""
-    agree("outcomes.jsonl", [encode(outcome) for outcome in OUTCOMES])
+    golden("outcomes.jsonl", [encode(outcome) for outcome in OUTCOMES])
 
 
 @pytest.mark.parametrize("event", INPUTS, ids=lambda event: type(event).__name__)
