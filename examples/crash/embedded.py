@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 
-import msgspec
-
-from ringfence_schemas.inputs import Input
+from ringfence_schemas.inputs import Input, encode_input
 from ringfence_schemas.topics import (
     INPUT_TOPIC,
     LIQUIDATIONS,
@@ -20,8 +18,6 @@ from ringfence_streams.port import Log, Message, Record
 
 OBSERVED = (RISK_PARAMETERS, MARGIN_CALLS, LIQUIDATIONS, REFUSALS, POSITIONS, WALLETS)
 READ_RECORDS = 1_000
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Embedded:
@@ -48,4 +44,4 @@ class Embedded:
 
 
 def _message(event: Input) -> Message:
-    return Message(INPUT_TOPIC[type(event)], key_of(event), _encode(event), event.time_us)
+    return Message(INPUT_TOPIC[type(event)], key_of(event), encode_input(event), event.time_us)

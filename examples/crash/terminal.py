@@ -1,16 +1,19 @@
 """What the terminal shows: the options of the run, progress while it runs, the summary at the end."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from examples.crash.accounts import Trader, count_by_strategy
+from examples.crash.audit import Audit
 from examples.crash.chronicle import Chronicle, Figures
 from examples.crash.desk import Desk
 from examples.crash.market import INSTRUMENTS, SECOND_US, SYMBOLS, Minute
@@ -46,18 +49,11 @@ class Display:
     def __init__(self, console: Console, minutes: Sequence[Minute]) -> None:
         self._console = console
         self._minutes = minutes
-        self._progress = Progress(
-            TextColumn("{task.fields[time]}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[line]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._began = time.monotonic()
+        self._progress = _bar(console, "{task.fields[time]}", "{task.fields[line]}")
         self._task = TaskID(0)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Display":
         self._progress.start()
         self._task = self._progress.add_task("", total=len(self._minutes), time="", line="")
         return self
@@ -65,17 +61,31 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, number: int, desk: Desk, chronicle: Chronicle, events_per_second: float) -> None:
-        """Minute ``number`` is done."""
+    def show(self, number: int, desk: Desk, chronicle: Chronicle, inputs: int) -> None:
+        """Minute ``number`` is done, ``inputs`` events since the start."""
         minute = self._minutes[number]
+        rate = inputs / max(time.monotonic() - self._began, 0.001)
         prices = "  ".join(f"{symbol} {desk.closes[name]:f}" for symbol, name in zip(SYMBOLS, INSTRUMENTS, strict=True))
         line = (
             f"{prices}  [cyan]{len(desk.positions):,}[/] open  [yellow]{chronicle.cases:,}[/] calls  "
-            f"[red]{len(chronicle.every(LiquidationStarted)):,}[/] liquidations  {events_per_second:,.0f} events/s"
+            f"[red]{len(chronicle.every(LiquidationStarted)):,}[/] liquidations  {rate:,.0f} events/s"
         )
         self._progress.update(self._task, completed=number + 1, time=clock(minute.open_us), line=line)
         if not self._console.is_terminal and (number + 1) % REPORT_EVERY_MINUTES == 0:
-            self._console.print(f"{clock(minute.open_us)}  {line}")
+            self._console.print(f"{clock(minute.open_us)}  {line}", soft_wrap=True)
+
+
+def _bar(console: Console, before: str, after: str) -> Progress:
+    columns = (TextColumn(before), BarColumn(bar_width=20), TextColumn(after))
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def verifying(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Progress of folding again; yields what is to be told frames done and frames in all."""
+    with _bar(console, "folding the journal again", "{task.completed:,.0f} of {task.total:,.0f} frames") as progress:
+        task = progress.add_task("", total=1)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def show_figures(console: Console, figures: Figures) -> None:
@@ -118,11 +128,29 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str]]:
     yield "Refused inputs", refusals or "none"
 
 
-def show_next(console: Console, log: Path, report: Path | None) -> None:
+def show_proof(
+    console: Console, digest: str, decisions: int, inputs: int, audit: Audit, seconds: dict[str, float]
+) -> None:
+    """What can be checked, and how long each part took."""
+    console.print(
+        f"[bold]Verified:[/] folding the journal again from its first frame gave the same bytes in every one of "
+        f"{audit.frames:,} frames ({inputs:,} inputs, {audit.outcomes:,} outcomes)."
+    )
+    console.print(f"[bold]Decisions digest:[/] {digest} over {decisions:,} decisions; same options, same digest.")
+    console.print("Seconds: " + ", ".join(f"{part} {duration:.1f}" for part, duration in seconds.items()) + ".\n")
+
+
+def shown(path: Path) -> str:
+    """A path as somebody in the current directory would type it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def show_next(console: Console, log: Path, report: Path) -> None:
     """How to look at what the run left behind."""
-    console.print(f"The journal and every outcome are in {log}; the next run replaces it. Look at it with")
+    address = f"sqlite:{shown(log)}"
+    console.print(f"The log stays in {shown(log)} until the next run replaces it. Look at it with")
     for command in ("verify", "status", "tail"):
         topic = " liquidations" if command == "tail" else ""
-        console.print(f"  .venv/bin/ringfence {command} --log sqlite:{log}{topic}", highlight=False)
-    if report:
-        console.print(f"Report with plots: [bold]{report}[/]")
+        console.print(f"  .venv/bin/ringfence {command} --log {address}{topic}", highlight=False, soft_wrap=True)
+    console.print(f"Report with plots: [bold]{shown(report)}[/]", soft_wrap=True)

@@ -1,0 +1,40 @@
+"""``python -m examples.crash``: the options, then one run."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from examples.crash.market import HOUR_US, SECOND_US
+from examples.crash.run import Options, run
+from ringfence_streams.errors import LogError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%d"]
+
+
+def main(
+    seed: Annotated[int, typer.Option(help="Same seed, same accounts, same decisions.")] = 1,
+    accounts: Annotated[int, typer.Option(min=1, help="How many accounts to generate.")] = 20_000,
+    begin: Annotated[
+        datetime, typer.Option("--from", formats=FORMATS, help="First minute, UTC; the data begins 2026-02-03.")
+    ] = datetime(2026, 2, 5, 12),  # noqa: DTZ001 -- typer parses naive times; they are read as UTC below
+    hours: Annotated[float, typer.Option(min=0.1, help="Length of the window.")] = 24,
+    out: Annotated[Path, typer.Option(help="Directory of log and report.")] = REPOSITORY / "out",
+) -> None:
+    """Four perpetuals on the real prices of a crash, with generated accounts; every decision is Ringfence's."""
+    from_us = int(begin.replace(tzinfo=UTC).timestamp()) * SECOND_US
+    options = Options(seed, accounts, from_us, from_us + round(hours * HOUR_US), out)
+    console = Console()
+    try:
+        asyncio.run(run(options, console))
+    except LogError as error:
+        console.print(f"[red]{error}[/]")
+        raise typer.Exit(1) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)
