@@ -73,7 +73,7 @@ def json_schema(struct: type[Struct]) -> Json:
     _, components = msgspec.json.schema_components([struct])
     own = components.pop(struct.__name__)
     schema = {"$schema": _DIALECT, **own, **({"$defs": components} if components else {})}
-    rewritten: Json = _rewritten(schema, _accepting_numbers)
+    rewritten: Json = _rewritten(schema, _finished)
     return rewritten
 
 
@@ -136,16 +136,19 @@ def _rewritten(schema: Any, rewrite: Callable[[Json], Json]) -> Any:
     return schema
 
 
-def _accepting_numbers(schema: Json) -> Json:
-    """Let a decimal of an input, which is a string with a numeric bound, be a number too."""
+def _finished(schema: Json) -> Json:
+    """Let a decimal of an input, which is a string with a numeric bound, be a number too; unfold the description."""
     if schema.get("type") == "string" and "exclusiveMaximum" in schema:
-        return {**schema, "type": ["string", "number"]}
+        schema["type"] = ["string", "number"]
+    if "description" in schema:
+        # Whether the lines of a docstring are still indented depends on the version of Python.
+        schema["description"] = " ".join(schema["description"].split())
     return schema
 
 
 def _draft_07(schema: Json) -> Json:
     """Say it in AsyncAPI's own dialect, which knows fixed rows by another name."""
-    schema = _accepting_numbers(schema)
+    schema = _finished(schema)
     if "prefixItems" in schema:
         schema |= {"items": schema["prefixItems"], "additionalItems": False}
         del schema["prefixItems"]
