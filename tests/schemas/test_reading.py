@@ -148,7 +148,9 @@ def nested(depth: int) -> bytes:
 
 def test_nesting_is_refused_beyond_its_limit_and_not_before() -> None:
     """128 levels are read, 129 are malformed, and so are a million, whatever the recursion limit of the process."""
-    assert isinstance(read(nested(NESTING_LIMIT)), Tick)
+    deepest = nested(NESTING_LIMIT)
+    assert isinstance(read(deepest), Tick)
+    assert isinstance(read(deepest.replace(b'"5"', b"5")), Tick), "the same limit, whichever way it is read"
     for depth in (NESTING_LIMIT + 1, 10**6):
         refused = refusal(nested(depth))
         assert refused.code == "malformed"
@@ -276,6 +278,7 @@ def test_a_fault_inside_a_part_is_named_by_its_path() -> None:
     ticks = b'{"type":"ticks","source":"s","time_us":1,"prices":[["A","1"],["B","2"],["C",null]]}'
     assert "`prices[2][1]` is null" in refusal(ticks).message
     assert "`prices[2]` is" in refusal(ticks.replace(b'["C",null]', b'["C"]')).message
+    assert "`prices[2]` is" in refusal(ticks.replace(b'["C",null]', b'["C","3","4"]')).message
     assert "`prices[2]` is" in refusal(ticks.replace(b'["C",null]', b'"C"')).message
 
 
@@ -364,6 +367,8 @@ def test_a_message_is_printable_whatever_it_quotes() -> None:
     """Line breaks, control characters and other scripts are quoted escaped, the same in every version of Python."""
     data = TICK.replace(b'"5"', '{"\x7f":\n"größe\U0001f4c8"}'.encode())
     assert refusal(data).message.startswith('`price` is {"\\x7f":\\n"gr\\xf6\\xdfe\\U0001f4c8"}; send ')
+    charts = refusal(TICK.replace(b'"5"', ('["' + "\U0001f4c8" * 50 + '"]').encode()))
+    assert charts.message.count("\\U0001f4c8") == 38, "forty characters are quoted, however many bytes they take"
 
 
 def test_only_codes_about_the_content_are_given_by_reading() -> None:
