@@ -4,7 +4,7 @@ It is the sum modulo 2^128 of one hash per remembered thing, so the order of thi
 costs one hash:
 
     account     its hash chain, which commits to everything its own inputs left behind
-    bucket      an overlay, only where the engine itself changed it since (a call, a liquidation, a settlement)
+    bucket      an overlay, only where the engine itself ever changed it (a call, a liquidation, a settlement)
     identity    the content hash of every remembered id
     instrument  parameters, market, counter-entries
     asset       decimals and totals
@@ -20,42 +20,47 @@ from ringfence_schemas.content import content_of
 
 
 def link(state: State, account: Account, content: bytes, bucket: Bucket | None, asset: Asset) -> None:
-    """Advance the account's chain by one applied input: H(previous hash, content, the wallet and the bucket it
-    touched).
+    """Advance the account's chain by one applied input.
+
+    H(previous hash, content, wallet, size and cash of the bucket touched): what else a bucket holds follows from the
+    inputs that the chain commits to.
     """
-    text = f"{asset.name}|{asset.wallets.get(account.name, 0):x}"
-    if bucket is not None:
-        text = f"{text}|{bucket_text(bucket)}"
-    previous = account.hash
-    account.hash = digest_of(previous + content + text.encode())
+    previous, wallet = account.hash, asset.wallets.get(account.name, 0)
+    left = b"%x" % wallet if bucket is None else b"%x|%x|%x" % (wallet, bucket.size, bucket.cash)
+    account.hash = digest_of(previous + content + left)
     account.sequence += 1
     state.account_terms += int.from_bytes(account.hash, "little") - int.from_bytes(previous, "little")
 
 
-def bucket_text(bucket: Bucket) -> str:
-    """The bucket without anything that depends on the mark."""
-    return (
-        f"{bucket.book.name}|{bucket.size:x}|{bucket.cash:x}|{bucket.entry_price:x}|{bucket.realised:x}|{bucket.funding_paid:x}|{bucket.put_in:x}"
-        f"|{bucket.taken_out:x}|{bucket.cases}|{bucket.liquidations}|{bucket.leverage}"
+def bucket_bytes(bucket: Bucket) -> bytes:
+    """Everything a bucket holds, its status apart."""
+    return b"%a|%x|%x|%x|%x|%x|%x|%x|%d|%d|%a" % (
+        bucket.book.name,
+        bucket.size,
+        bucket.cash,
+        bucket.entry_price,
+        bucket.realised,
+        bucket.funding_paid,
+        bucket.put_in,
+        bucket.taken_out,
+        bucket.cases,
+        bucket.liquidations,
+        bucket.leverage,
     )
 
 
 def restate(state: State, bucket: Bucket) -> None:
-    """Bring the overlay of a bucket up to date."""
-    new = 0
-    if bucket.engine_changed or bucket.level or bucket.liquidation:
-        new = _overlay(bucket)
+    """Bring the overlay of a bucket up to date: one that the engine ever called, liquidated or settled has one."""
+    new = _overlay(bucket) if bucket.cases or bucket.liquidations or bucket.engine_changed else 0
     state.overlay_terms += new - bucket.overlay
     bucket.overlay = new
 
 
 def _overlay(bucket: Bucket) -> int:
-    run, asset = bucket.liquidation, bucket.book.asset
-    running = (
-        "" if run is None else f"{run.number}|{run.step}|{run.ordered:x}|{run.filled:x}|{run.deadline_us}|{run.fees}"
-    )
-    wallet = asset.wallets.get(bucket.account.name, 0)
-    return term_of(f"bucket|{bucket.account.name}|{bucket_text(bucket)}|{bucket.level}|{wallet:x}|{running}".encode())
+    run, account = bucket.liquidation, bucket.account.name
+    running = None if run is None else (run.number, run.step, run.ordered, run.filled, run.deadline_us, run.fees)
+    wallet = bucket.book.asset.wallets.get(account, 0)
+    return term_of(b"bucket|%a|%d|%x|%a|" % (account, bucket.level, wallet, running) + bucket_bytes(bucket))
 
 
 def state_digest(state: State) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ringfence import liquidation, margin
 from ringfence.ledger import Ledger
 from ringfence.rules import Rules
-from ringfence.scales import ONE, ceil_divide
+from ringfence.scales import ONE
 from ringfence.shard_state import State
 from ringfence.state import Bucket
 from ringfence_schemas.decimals import decimal_text, units
@@ -18,36 +18,32 @@ from ringfence_schemas.outcomes import FillFlagged, Underfunded
 
 
 def apply_fill(state: State, bucket: Bucket, fill: Fill, quantity: int, price: int) -> None:
-    """Book a fill of `quantity` contracts (decimal) at `price` (price units) on the bucket.  Judging is left to the
-    caller.
-    """
-    rules = bucket.book.rules
-    bucket.posted = True
+    """Book a fill of `quantity` contracts (decimal) at `price` (price units); judging is left to the caller."""
+    rules, before = bucket.book.rules, bucket.size
     size = quantity * rules.multiplier
+    fee = _fee(rules, fill, size * price)
     if fill.side == "sell":
         size = -size
-    before = bucket.size
+    bucket.posted = True
     if quantity % rules.quantity_step or price % rules.price_tick:
         _flag(state, bucket, fill, "off_grid")
-    fee = _fee(rules, fill, size, price)
-    if before == 0 or (before > 0) == (size > 0):
+    if not before or (before > 0) == (size > 0):
         _increase(state, bucket, fill, size, price, fee)
         return
     progress = liquidation.begin_fill(state, bucket, fill, size) if bucket.liquidation else None
-    if abs(size) > abs(before):
+    after = before + size
+    if after and (after > 0) != (before > 0):
         _reduce(state, bucket, -before, price, 0, fill, progress)
-        _increase(state, bucket, fill, size + before, price, fee)
+        _increase(state, bucket, fill, after, price, fee)
     else:
         _reduce(state, bucket, size, price, fee, fill, progress)
 
 
-def _fee(rules: Rules, fill: Fill, size: int, price: int) -> int:
+def _fee(rules: Rules, fill: Fill, notional: int) -> int:
     """The fee in units of the asset: as stated, rounded up, else ceil(N(p) * fees.taker)."""
     if fill.fee is not None:
-        return ceil_divide(units[fill.fee], 10 ** (18 - rules.asset_decimals))
-    if not rules.taker_fee:
-        return 0
-    return ceil_divide(abs(size) * price * rules.taker_fee, rules.quantum * ONE)
+        return -(-units[fill.fee] // rules.unit)
+    return -(-notional * rules.taker_fee // rules.scaled_quantum)
 
 
 def _flag(state: State, bucket: Bucket, fill: Fill, reason: str) -> None:
@@ -55,58 +51,41 @@ def _flag(state: State, bucket: Bucket, fill: Fill, reason: str) -> None:
 
 
 def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, fee: int) -> None:
-    """Open or grow: the fee from the wallet, the rest of it from the bucket; then collateral, as far as the wallet
-    has it.
-    """
-    book, ledger, account = bucket.book, state.ledger, bucket.account.name
-    rules, asset = book.rules, book.asset
-    before = bucket.size
-    ledger.trade(bucket, size, price)
+    """Open or grow: the fee from the wallet, the rest of it from the bucket; then collateral, as far as there is any."""
+    book, ledger, before = bucket.book, state.ledger, bucket.size
+    rules, wallets, account = book.rules, book.asset.wallets, bucket.account.name
+    notional = ledger.trade(bucket, size, price)
     bucket.size = after = before + size
-    bucket.entry_price = _blended(bucket.entry_price, before, size, price, after)
-    available = asset.wallets.get(account, 0)
+    bucket.entry_price = _blended(bucket.entry_price, before, size, price, after) if before else price // ONE
+    available = wallets.get(account, 0)
     if fee:
-        paid = min(fee, max(available, 0))
+        paid = min(fee, available)
         if paid:
-            ledger.fee_from_wallet(asset, account, paid)
+            ledger.fee_from_wallet(book.asset, account, paid)
             available -= paid
         if paid < fee:
             _charge_bucket(ledger, bucket, fee - paid)
-    leverage = bucket.leverage if bucket.leverage is not None else rules.default_leverage
-    notional = abs(size) * price
+    leverage = rules.default_leverage if bucket.leverage is None else bucket.leverage
     if fill.margin is None:
-        required = -(-notional * ONE // (leverage * rules.quantum))
+        required = -(-abs(notional) * ONE // (leverage * rules.quantum))
     else:
-        required = ceil_divide(units[fill.margin], 10 ** (18 - rules.asset_decimals))
+        required = -(-units[fill.margin] // rules.unit)
     moved = min(required, available)
-    if moved > 0:
+    if moved:
         ledger.fund_bucket(bucket, moved, "margin")
         if bucket.liquidation:
             liquidation.try_cure(state, bucket)
     if moved < required:
         _underfunded(state, bucket, fill, required, available)
-    if rules.max_leverages != (None,):
-        _check_leverage(state, bucket, fill, leverage, after)
-
-
-def _check_leverage(state: State, bucket: Bucket, fill: Fill, leverage: int, size: int) -> None:
-    """Flag a fill that grew the position into a tier that does not allow its leverage."""
-    mark = bucket.book.mark
-    price = mark if mark is not None else bucket.entry_price * ONE
-    limit = margin.max_leverage(bucket.book.rules, abs(size) * price)
+    limit = margin.max_leverage(rules, abs(after) * (price if book.mark is None else book.mark))
     if limit is not None and leverage > limit:
         _flag(state, bucket, fill, "above_max_leverage")
 
 
 def _blended(entry_price: int, before: int, size: int, price: int, after: int) -> int:
     """E after an increase: the weighted average, 18 decimals, down for a long and up for a short."""
-    if not before:
-        return price // ONE
-    return (
-        (before * entry_price * ONE + size * price) // (after * ONE)
-        if after > 0
-        else ceil_divide(-before * entry_price * ONE - size * price, -after * ONE)
-    )
+    cost, per = before * entry_price * ONE + size * price, after * ONE
+    return cost // per if after > 0 else -(cost // -per)
 
 
 def _underfunded(state: State, bucket: Bucket, fill: Fill, required: int, available: int) -> None:
@@ -116,7 +95,7 @@ def _underfunded(state: State, bucket: Bucket, fill: Fill, required: int, availa
         bucket,
         fill_id=fill.fill_id,
         required=decimal_text(required, decimals),
-        available=decimal_text(max(available, 0), decimals),
+        available=decimal_text(available, decimals),
     )
 
 

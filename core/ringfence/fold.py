@@ -91,6 +91,11 @@ class Fold:
         """Go on under these settings."""
         self.state.adopt(settings)
 
+    def clear_touched(self) -> None:
+        """Forget which views changed: they were drawn, or nobody wants them."""
+        self.state.touched_buckets.clear()
+        self.state.touched_wallets.clear()
+
     def next_number(self, topic: str) -> int:
         """Take the next dense number of an output topic."""
         number = self.state.numbers.get(topic, 0) + 1
@@ -221,9 +226,9 @@ class Fold:
         if time_us > latest_us:
             raise refusal("time_in_future", f"{time_us} is after {latest_us}")
 
-    def _repeats(self, tag: bytes, content: bytes) -> bool:
+    def _repeats(self, place: int, tag: bytes, content: bytes) -> bool:
         """Whether an id was applied with this content; refuses one that was applied with another."""
-        known = self.state.identities.find(tag, self.state.horizon_us)
+        known = self.state.identities.find(place, tag, self.state.horizon_us)
         if known is None:
             return False
         if known != content:
@@ -234,50 +239,50 @@ class Fold:
     # ------------------------------------------------------------------------------------------------ inputs of accounts
 
     def _fill(self, event: Fill, latest_us: int) -> None:
-        """The hot path of accounts: the same course as `_own`, with the checks and the content of a fill written out."""
+        """The hot path of accounts: the same course as `_own`, with the checks of a fill written out."""
         state, account, instrument, time_us = self.state, event.account, event.instrument, event.time_us
+        book = state.books.get(instrument)
+        bucket = book.buckets.get(account) if book is not None else None
         try:
             quantity, price = units[event.quantity], units[event.price]
-            sound = (
-                quantity > 0 < price
-                and (event.fee is None or units[event.fee] is not None)
-                and 0 <= time_us < TIME_LIMIT_US
-                and valid_identifier(event.fill_id)
-            )
+            sound = quantity > 0 < price and 0 <= time_us < TIME_LIMIT_US and valid_identifier(event.fill_id)
+            sound = sound and (event.fee is None or units[event.fee] is not None)
         except DecimalRefused:
             sound = False
-        if not (sound and account in state.accounts and instrument in state.books and _no_extras(event)):
+        if not sound or bucket is None or not _is_plain(event):
             wrong = check(event)
             if wrong is not None:
                 raise unsound(wrong)
         if state.time_us < time_us <= latest_us:
             self._advance(time_us)
-        tag, content = digest_of(f"{account}|fill|{event.fill_id}".encode()), _content(event)
-        if self._repeats(tag, content):
+        identities, content = state.identities, digest_of(content_of(event))
+        tag = digest_of(b"%a|fill|%a" % (account, event.fill_id))
+        place = identities.place_of(tag)
+        if self._repeats(place, tag, content):
             return
         if not state.horizon_us <= time_us <= latest_us:
             self._in_time(time_us, latest_us)
-        book = state.books.get(instrument)
         if book is None or book.settled:
             book = transfers.open_book(state, instrument)
         if event.fee_asset is not None and event.fee_asset != book.asset.name:
             raise refusal("wrong_asset", f"{instrument} settles in {book.asset.name}, not {event.fee_asset}")
-        bucket = book.buckets.get(account) or state.bucket(account, book)
-        book.dirty = True
+        if bucket is None:
+            bucket = state.bucket(account, book)
         apply_fill(state, bucket, event, quantity, price * ONE)
-        state.identities.add(tag, content, time_us)
+        identities.add(place, tag, content, time_us)
         self._finish(bucket, content)
 
     def _finish(self, bucket: Bucket, content: bytes) -> None:
         """The fact on a bucket is recorded: advance the chain of its account, then judge it."""
-        state, asset = self.state, bucket.book.asset
+        state, book = self.state, bucket.book
         self.applied += 1
-        link(state, bucket.account, content, bucket, asset)
+        book.dirty = True
+        link(state, bucket.account, content, bucket, book.asset)
         bucket.engine_changed = False
         judge_own(state, bucket)
         state.touched_buckets[bucket] = None
-        state.touched_wallets[bucket.account.name, asset.name] = None
-        if bucket.level or bucket.liquidation or bucket.engine_changed or bucket.overlay:
+        state.touched_wallets[bucket.account.name, book.asset.name] = None
+        if bucket.overlay or bucket.cases or bucket.liquidations:
             state.unstated[bucket] = None
 
     def _own(
@@ -286,18 +291,18 @@ class Fold:
         """The course of an account's own input other than a fill."""
         self._enter(event, latest_us)
         state = self.state
-        tag, content = digest_of(f"{event.account}|{field}|{identity}".encode()), _content(event)
-        if self._repeats(tag, content):
+        tag, content = digest_of(b"%a|%a|%a" % (event.account, field, identity)), _content(event)
+        place = state.identities.place_of(tag)
+        if self._repeats(place, tag, content):
             return
         self._in_time(event.time_us, latest_us)
         asset, bucket = handler(state, event)
-        state.identities.add(tag, content, event.time_us)
+        state.identities.add(place, tag, content, event.time_us)
         if bucket is None:
             self.applied += 1
             link(state, state.account(event.account), content, None, asset)
             state.touch_wallet(event.account, asset.name)
             return
-        bucket.book.dirty = True
         self._finish(bucket, content)
 
     # ------------------------------------------------------------------------------------------------ inputs of instruments
@@ -358,12 +363,13 @@ class Fold:
     ) -> None:
         """The course of an input that belongs to an instrument and has an id."""
         self._enter(event, latest_us)
-        tag, content = digest_of(f"|{event.instrument}|{type(event).__name__}|{identity}".encode()), _content(event)
-        if self._repeats(tag, content):
+        tag = digest_of(b"|%a|%a|%a" % (event.instrument, type(event).__name__, identity))
+        place, content = self.state.identities.place_of(tag), _content(event)
+        if self._repeats(place, tag, content):
             return
         self._in_time(event.time_us, latest_us)
         handler(self.state, event)
-        self.state.identities.add(tag, content, event.time_us)
+        self.state.identities.add(place, tag, content, event.time_us)
         self.applied += 1
 
     def _instrument(self, event: inputs.Instrument, latest_us: int) -> None:
@@ -385,9 +391,9 @@ class Fold:
         self.applied += 1
 
 
-def _no_extras(event: Fill) -> bool:
-    """Whether the rare optional fields of a fill are absent."""
-    return event.fee_asset is None and event.margin is None and event.liquidation_id is None and event.order_id is None
+def _is_plain(event: Fill) -> bool:
+    """Whether the rare fields of a fill are absent, so that nothing is left to check."""
+    return event.fee_asset is event.margin is event.liquidation_id is event.order_id is None
 
 
 def _content(event: Input) -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
+from struct import Struct
 from typing import Final
 
 TAG: Final = 16
@@ -22,11 +23,15 @@ RECORDS_PER_BUCKET: Final = 12
 FIRST_BUCKETS: Final = 16
 NEVER: Final = 10**30
 
+_NUMBER: Final = Struct("<Q8x").unpack
+_TIME: Final = Struct("<Q").pack
+_NUMBERS: Final = Struct("<Q32x").iter_unpack
+
 
 class Identities:
     """A map of tag -> (content hash, time_us) with deterministic forgetting."""
 
-    __slots__ = ("_buckets", "_doubled", "_minutes", "_order", "_split", "count", "digest", "oldest_us")
+    __slots__ = ("_buckets", "_capacity", "_doubled", "_minutes", "_order", "_split", "count", "digest", "oldest_us")
 
     def __init__(self) -> None:
         self._buckets: list[bytes] = [b""] * FIRST_BUCKETS
@@ -34,6 +39,8 @@ class Identities:
         """Number of buckets when the present round of splitting began."""
         self._split = 0
         """The next bucket to split in this round."""
+        self._capacity = FIRST_BUCKETS * RECORDS_PER_BUCKET
+        """With more records than this another bucket is split."""
         self._minutes: dict[int, bytearray] = {}
         self._order: list[int] = []
         self.count = 0
@@ -42,9 +49,15 @@ class Identities:
         self.oldest_us = NEVER
         """End of the oldest minute remembered: when the horizon reaches it, `forget` has work to do."""
 
-    def find(self, tag: bytes, horizon_us: int) -> bytes | None:
+    def place_of(self, tag: bytes) -> int:
+        """Return where `tag` is or would be, for `find` and an `add` right after it."""
+        (number,) = _NUMBER(tag)
+        place: int = number % self._doubled
+        return place if place >= self._split else number % (2 * self._doubled)
+
+    def find(self, place: int, tag: bytes, horizon_us: int) -> bytes | None:
         """Return the content hash remembered for `tag`; None when none has a `time_us` at or after `horizon_us`."""
-        records = self._buckets[self._bucket_of(tag)]
+        records = self._buckets[place]
         at = records.find(tag)
         while at >= 0:
             if not at % RECORD and int.from_bytes(records[at + 32 : at + RECORD], "little") >= horizon_us:
@@ -52,19 +65,19 @@ class Identities:
             at = records.find(tag, at + 1)
         return None
 
-    def add(self, tag: bytes, content: bytes, time_us: int) -> None:
+    def add(self, place: int, tag: bytes, content: bytes, time_us: int) -> None:
         """Remember an applied id that `find` did not know."""
         minute = time_us // MINUTE_US
-        tags = self._minutes.get(minute)
-        if tags is None:
-            tags = self._minutes[minute] = bytearray()
+        if minute in self._minutes:
+            self._minutes[minute] += tag
+        else:
+            self._minutes[minute] = bytearray(tag)
             heappush(self._order, minute)
             self.oldest_us = (self._order[0] + 1) * MINUTE_US
-        tags += tag
-        self._buckets[self._bucket_of(tag)] += tag + content + time_us.to_bytes(8, "little")
-        self.count += 1
+        self._buckets[place] += tag + content + _TIME(time_us)
         self.digest += int.from_bytes(content, "little")
-        if self.count > RECORDS_PER_BUCKET * len(self._buckets):
+        self.count += 1
+        if self.count > self._capacity:
             self._split_next()
 
     def forget(self, horizon_us: int) -> None:
@@ -84,14 +97,9 @@ class Identities:
             for record in sorted(found, key=lambda record: (record[32:][::-1], record)):
                 yield record[:TAG], record[TAG:32], int.from_bytes(record[32:], "little")
 
-    def _bucket_of(self, tag: bytes) -> int:
-        number = int.from_bytes(tag[:5], "little")
-        bucket = number % self._doubled
-        return bucket if bucket >= self._split else number % (2 * self._doubled)
-
     def _record(self, tag: bytes, minute: int) -> bytes:
         """Return the record of a tag that was added in this minute."""
-        records = self._buckets[self._bucket_of(tag)]
+        records = self._buckets[self.place_of(tag)]
         at = records.find(tag)
         while at % RECORD or int.from_bytes(records[at + 32 : at + RECORD], "little") // MINUTE_US != minute:
             at = records.find(tag, at + 1)
@@ -99,7 +107,7 @@ class Identities:
 
     def _drop(self, tag: bytes, minute: int) -> None:
         record = self._record(tag, minute)
-        where = self._bucket_of(tag)
+        where = self.place_of(tag)
         records = self._buckets[where]
         kept = [records[at : at + RECORD] for at in range(0, len(records), RECORD)]
         kept.remove(record)
@@ -109,13 +117,13 @@ class Identities:
 
     def _split_next(self) -> None:
         """Spread one bucket over two."""
-        records = self._buckets[self._split]
-        halves: tuple[list[bytes], list[bytes]] = ([], [])
-        for at in range(0, len(records), RECORD):
-            number = int.from_bytes(records[at : at + 5], "little")
-            halves[number % (2 * self._doubled) != self._split].append(records[at : at + RECORD])
-        self._buckets[self._split] = b"".join(halves[0])
-        self._buckets.append(b"".join(halves[1]))
+        records, modulus = self._buckets[self._split], 2 * self._doubled
+        stay, move = [], []
+        for at, (number,) in enumerate(_NUMBERS(records)):
+            (stay if number % modulus == self._split else move).append(records[at * RECORD : at * RECORD + RECORD])
+        self._buckets[self._split] = b"".join(stay)
+        self._buckets.append(b"".join(move))
+        self._capacity += RECORDS_PER_BUCKET
         self._split += 1
         if self._split == self._doubled:
             self._doubled, self._split = 2 * self._doubled, 0

@@ -12,7 +12,7 @@ maintenance`, which is the same line read backwards: `-key <= -threshold`.
 Maintenance in marginal tiers is the greatest of the tiers' lines, so a breach of any line is a breach.  A bucket
 therefore stands under the line that binds *at its own trigger price*, not at the mark: no price movement ever moves
 it.  Funding does move trigger prices, so a bucket is entered under every line that can bind while the funding index
-stays inside the *horizon* (half the price, either way); leaving it re-enters the instrument once.
+stays inside the *horizon* (an eighth of the price, either way); leaving it re-enters the instrument once.
 
 Where r*k >= 1 a line no longer falls towards the position (a venue's top bracket under a call level): buckets that
 large are candidates at every tick.
@@ -40,25 +40,29 @@ KEY_SCALE: Final = ONE * PRICE_ONE
 """threshold = (P * slope + sign * F * PRICE_ONE) / KEY_SCALE, in decimals."""
 UNBOUNDED: Final = 10**300
 CEILING_FACTOR: Final = 16
+HORIZON: Final = 8
 
 
 class Order:
     """The buckets of one side whose next change of level lies on one line; the earliest to fire stands first."""
 
-    __slots__ = ("amount", "heap", "live", "most", "sign", "slope", "least")
+    __slots__ = ("amount", "heap", "least", "lines", "live", "most", "sign", "slope")
 
-    def __init__(self, slope: int, sign: int, amount: int, least: int, most: int) -> None:
+    def __init__(
+        self, slope: int, sign: int, amount: int, bounds: tuple[int, int] = (0, 0), lines: list[Order] | None = None
+    ) -> None:
         self.slope = slope
         """Of the threshold in the mark, in price units."""
         self.sign = sign
         self.amount = amount
         """r * cum, money."""
-        self.least = least
-        self.most = most
+        self.least, self.most = bounds
         """The line binds at the trigger price while c + r*cum - q*F lies between these, money."""
         self.heap: list[int] = []
         """(rounded key << SLOT_BITS) | slot."""
         self.live = 0
+        self.lines = lines
+        """All tiers of the same side and level, this one among them."""
 
     def threshold(self, mark: int, funding_index: int) -> int:
         """Return the greatest key that has fired at this mark, in decimals."""
@@ -76,6 +80,7 @@ class TriggerIndex:
 
     __slots__ = (
         "anchor_funding",
+        "bounded",
         "ceiling",
         "down",
         "free",
@@ -108,12 +113,14 @@ class TriggerIndex:
         recovering = [level * (ONE + rules.recover) // ONE for level in rules.call_levels]
         self.up = tuple([self._lines(sign, ratio, rising=True) for ratio in recovering] for sign in (1, -1))
         self.steep = tuple([self._steep(sign, ratio) for ratio in ratios] for sign in (1, -1))
+        self.bounded = any(order for side in self.steep for _, _, order in side)
+        """Whether some tier is steep, so that the horizon has a ceiling."""
         self.low, self.high = 0, 0
 
     def _lines(self, sign: int, ratio: int, *, rising: bool = False) -> list[Order]:
         tiers = self.rules.long if sign > 0 else self.rules.short
         turn = -1 if rising else 1
-        lines = []
+        lines: list[Order] = []
         for tier, (floor, rate, amount) in enumerate(zip(tiers.floors, tiers.rates, tiers.amounts, strict=True)):
             slope = ratio * rate - sign * PRICE_ONE
             ends = [floor * slope // PRICE_ONE if tier else UNBOUNDED * sign]
@@ -121,7 +128,7 @@ class TriggerIndex:
                 ends.append(tiers.floors[tier + 1] * slope // PRICE_ONE)
             else:
                 ends.append(-UNBOUNDED * sign)
-            lines.append(Order(turn * slope, turn * sign, ratio * amount // ONE, min(ends), max(ends)))
+            lines.append(Order(turn * slope, turn * sign, ratio * amount // ONE, (min(ends), max(ends)), lines))
         self.orders += lines
         return lines
 
@@ -133,7 +140,7 @@ class TriggerIndex:
             first = next((tier for tier, rate in enumerate(tiers.rates) if ratio * rate >= PRICE_ONE), first)
         if first == len(tiers.rates):
             return first, UNBOUNDED, None
-        order = Order(PRICE_ONE, 0, 0, 0, 0)
+        order = Order(PRICE_ONE, 0, 0)
         self.orders.append(order)
         return first, tiers.floors[first], order
 
@@ -144,31 +151,28 @@ class TriggerIndex:
         funding_index = bucket.book.funding_index
         if bucket.slot < 0:
             self._take_slot(bucket, funding_index)
-        size = bucket.size
-        side = 0 if size > 0 else 1
-        order = bucket.order
-        if order is not None and bucket.others is None and not bucket.level:
-            weight = size if size > 0 else -size
-            value = bucket.cash + order.amount
-            shifted = value - size * self.anchor_funding
-            spread = self.radius * weight
-            fits = (
-                order.least + spread <= shifted <= order.most - spread
-                and weight * self.ceiling < self.steep[side][0][1]
-            )
-            if fits and order in self.down[side][0]:
-                entry = (value // (weight * ONE)) << SLOT_BITS | bucket.slot
-                if entry >= bucket.entry:
-                    return  # the entry that stands fires no later than the new one would
-                order.live -= 1
-                self._stand(bucket, order, entry, funding_index)
-                return
-        self._place_anywhere(bucket, side, funding_index)
+        size, level, order = bucket.size, bucket.level, bucket.order
+        side, weight = (0, size) if size > 0 else (1, -size)
+        lines = self.down[side][level]
+        likely = order if order is not None and order.lines is lines else lines[0]
+        value = bucket.cash + likely.amount
+        shifted, spread = value - size * self.anchor_funding, self.radius * weight
+        binds = likely.least + spread <= shifted <= likely.most - spread
+        if not binds or level or weight * self.ceiling >= self.steep[side][0][1]:
+            self._place_anywhere(bucket, side, funding_index)
+            return
+        entry = (value // (weight * ONE)) << SLOT_BITS | bucket.slot
+        if order is likely and bucket.others is None and bucket.entry <= entry:
+            return  # the entry that stands fires no later than the new one would
+        self._forget(bucket)
+        self._stand(bucket, likely, entry, funding_index)
 
     def _take_slot(self, bucket: Bucket, funding_index: int) -> None:
         if not self.radius:
             mark = bucket.book.mark
             self._anchor(bucket.entry_price * ONE if mark is None else mark, funding_index)
+            if self.bounded:
+                self.high = min(self.high, self.ceiling)
         if self.free:
             bucket.slot = self.free.pop()
             self.slots[bucket.slot] = bucket
@@ -186,7 +190,6 @@ class TriggerIndex:
 
     def _place_anywhere(self, bucket: Bucket, side: int, funding_index: int) -> None:
         """Find the lines that can bind inside the horizon, and the way back up for a called bucket."""
-        self._forget(bucket)
         size, cash, level = abs(bucket.size), bucket.cash, bucket.level
         lines = self.down[side][level]
         first_steep, steep_floor, steep_order = self.steep[side][level]
@@ -202,7 +205,17 @@ class TriggerIndex:
         if level:
             order = self.up[side][level - 1][_binding(self.up[side][level - 1], bucket, funding_index)]
             found.append((order, -(cash + order.amount) // (size * ONE)))
-        entries = [(order, key << SLOT_BITS | bucket.slot) for order, key in found]
+        self._stand_in(bucket, [(order, key << SLOT_BITS | bucket.slot) for order, key in found], funding_index)
+
+    def _stand_in(self, bucket: Bucket, entries: list[tuple[Order, int]], funding_index: int) -> None:
+        """Make these the entries of a bucket, unless those it has are in the same orders and fire no later."""
+        if bucket.order is not None:
+            standing = [(bucket.order, bucket.entry), *(bucket.others or ())]
+            if len(standing) == len(entries) and all(
+                old[0] is new[0] and old[1] <= new[1] for old, new in zip(standing, entries, strict=True)
+            ):
+                return
+        self._forget(bucket)
         for order, entry in entries[1:]:
             if order.insert(entry):
                 self._narrow(order, funding_index)
@@ -229,7 +242,7 @@ class TriggerIndex:
 
     def _sweep(self, order: Order) -> None:
         """Drop the stale entries of an order; paid for by the insertions that made them stale."""
-        order.heap = [entry for entry in order.heap if self._owner(order, entry) is not None]
+        order.heap = [entry for entry in set(order.heap) if self._owner(order, entry) is not None]
         heapify(order.heap)
 
     def _owner(self, order: Order, entry: int) -> Bucket | None:
@@ -276,7 +289,7 @@ class TriggerIndex:
 
     def settle(self, funding_index: int) -> None:
         """Find the safe interval anew: while low < mark < high no entry can have fired."""
-        self.low, self.high = 0, self.ceiling if any(steep[2] for side in self.steep for steep in side) else UNBOUNDED
+        self.low, self.high = 0, self.ceiling if self.bounded and self.radius else UNBOUNDED
         for order in self.orders:
             if order.heap:
                 self._narrow(order, funding_index)
@@ -293,7 +306,7 @@ class TriggerIndex:
 
     def _anchor(self, price: int, funding_index: int) -> None:
         self.anchor_funding = funding_index
-        self.radius = price // 2 + 1
+        self.radius = price // HORIZON + 1
         self.ceiling = price * CEILING_FACTOR
 
     def enter_all(self, price: int, funding_index: int) -> None:

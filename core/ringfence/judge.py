@@ -45,8 +45,12 @@ def judge_own(state: State, bucket: Bucket) -> None:
     book = bucket.book
     book.index.place(bucket)
     mark = book.mark
-    if mark is not None and not book.index.low < mark < book.index.high:
-        level = bucket.level
-        judge(state, bucket, mark)
-        if bucket.level != level and bucket.slot >= 0:
-            book.index.place(bucket)
+    if mark is None or book.index.low < mark < book.index.high:
+        return
+    if not book.changed:
+        sweep(state, book)
+        return
+    level = bucket.level
+    judge(state, bucket, mark)
+    if bucket.level != level and bucket.slot >= 0:
+        book.index.place(bucket)

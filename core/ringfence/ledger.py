@@ -97,8 +97,8 @@ class Ledger:
 
     # --------------------------------------------------------------------------------------- fills and their fees
 
-    def trade(self, bucket: Bucket, size: int, price: int) -> None:
-        """A fill of signed size: c -= x*(p - F), against `trading|I` (x*p) and `funding|I` (x*F)."""
+    def trade(self, bucket: Bucket, size: int, price: int) -> int:
+        """A fill of signed size: c -= x*(p - F), against `trading|I` (x*p) and `funding|I` (x*F).  Returns x*p."""
         book = bucket.book
         paid = size * price
         bucket.cash -= paid
@@ -113,6 +113,7 @@ class Ledger:
             name, decimals = bucket_name(bucket), MONEY_DECIMALS + book.rules.extra_decimals
             self._either_way(book.asset.name, name, f"trading|{book.name}", paid, decimals, "fill")
             self._either_way(book.asset.name, f"funding|{book.name}", name, size * index, decimals, "fill")
+        return paid
 
     def fee_from_wallet(self, asset: Asset, account: str, amount: int) -> None:
         """Wallet -> fees, in units; a negative amount is a rebate and flows back."""

@@ -178,8 +178,7 @@ class Replica:
             balance = decimal_text(asset.wallets.get(account, 0), asset.decimals)
             view = encode(Wallet(account=account, asset=name, balance=balance))
             yield OutcomeRecord(WALLETS, f"{account}|{name}", "wallet", None, seq, state.time_us, view)
-        state.touched_buckets.clear()
-        state.touched_wallets.clear()
+        self.fold.clear_touched()
 
 
 def _decision_record(decision: Decision) -> OutcomeRecord:

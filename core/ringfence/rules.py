@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ringfence.scales import MONEY_DECIMALS, ONE
-from ringfence_schemas.decimals import decimal_text, units
+from ringfence_schemas.decimals import DECIMALS, decimal_text, units
 from ringfence_schemas.inputs import Instrument, Liquidation, Tier
 
 DEFAULT_RECOVER: Final = ONE // 20
@@ -74,7 +74,12 @@ class Rules:
     multiplier: int
     extra_decimals: int
     asset_decimals: int
+    unit: int
+    """The smallest part of the asset, in decimals."""
     quantum: int
+    """The same as money."""
+    scaled_quantum: int
+    """The same as scaled money."""
     price_tick: int
     quantity_step: int
     long: SideTiers
@@ -139,7 +144,9 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         multiplier=multiplier,
         extra_decimals=extra,
         asset_decimals=asset_decimals,
+        unit=10 ** (DECIMALS - asset_decimals),
         quantum=10 ** (MONEY_DECIMALS + extra - asset_decimals),
+        scaled_quantum=10 ** (MONEY_DECIMALS + DECIMALS + extra - asset_decimals),
         price_tick=units[event.price_tick] * ONE,
         quantity_step=units[event.quantity_step],
         long=long,

@@ -99,7 +99,8 @@ def restore(data: bytes, settings: Settings) -> Fold:
         asset.wallets = dict(wallets)
         state.assets[asset.name] = asset
     for tag, known, time_us in content["identities"]:
-        state.identities.add(bytes.fromhex(tag), bytes.fromhex(known), time_us)
+        place = state.identities.place_of(bytes.fromhex(tag))
+        state.identities.add(place, bytes.fromhex(tag), bytes.fromhex(known), time_us)
     for book in content["books"]:
         _restore_book(state, book)
     heapify(state.timers)

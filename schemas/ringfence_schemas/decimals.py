@@ -99,3 +99,7 @@ def decimal_text(value: int, decimals: int) -> str:
         digits = digits.zfill(decimals + 1)
     fraction = digits[-decimals:].rstrip("0")
     return f"{digits[:-decimals]}.{fraction}" if fraction else digits[:-decimals]
+
+
+numerals = Cache(lambda text: decimal_text(units[text], DECIMALS))
+"""``numerals[text]`` is the canonical text of the same value, or raises as `parse_units` does."""
