@@ -120,26 +120,23 @@ def position(bucket: Bucket) -> Position:
         liquidation_id=bucket.liquidation_id,
         sequence=bucket.account.sequence,
         hash=bucket.account.hash.hex(),
-        **(_unmarked() if mark is None else _marked(bucket, mark, tiers.tier_of(abs(size) * mark))),
+        **(dict.fromkeys(_MARKED_FIELDS) if mark is None else _marked(bucket, mark, tiers.tier_of(abs(size) * mark))),
     )
 
 
-def _unmarked() -> dict[str, Any]:
-    return dict.fromkeys(
-        (
-            "mark_price",
-            "notional",
-            "unrealised_pnl",
-            "equity",
-            "initial_margin",
-            "maintenance_margin",
-            "maintenance_rate",
-            "maintenance_amount",
-            "tier",
-            "margin_ratio",
-            "max_removable",
-        )  # fmt: skip
-    )
+_MARKED_FIELDS: Final = (
+    "mark_price",
+    "notional",
+    "unrealised_pnl",
+    "equity",
+    "initial_margin",
+    "maintenance_margin",
+    "maintenance_rate",
+    "maintenance_amount",
+    "tier",
+    "margin_ratio",
+    "max_removable",
+)
 
 
 def _marked(bucket: Bucket, mark: int, tier: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _flag(state: State, bucket: Bucket, fill: Fill, reason: str) -> None:
 
 
 def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, fee: int) -> None:
-    """Open or grow: the fee from the wallet, the rest of it from the bucket; then collateral, as far as there is any."""
+    """Open or grow: the fee from the wallet, the rest of it from the bucket; then collateral, as far as it goes."""
     book, ledger, before = bucket.book, state.ledger, bucket.size
     rules, wallets, account = book.rules, book.asset.wallets, bucket.account.name
     notional = ledger.trade(bucket, size, price)

@@ -102,7 +102,7 @@ class Fold:
         self.state.numbers[topic] = number
         return number
 
-    # ------------------------------------------------------------------------------------------------ the door
+    # -------------------------------------------------------------------------------------------------- the door
 
     def apply(self, event: Input, origin: Origin, position: int, latest_us: int = NO_LIMIT) -> list[Decision]:
         """Fold one input and return its decisions in order.
@@ -192,7 +192,7 @@ class Fold:
             applied_hash=refused.applied_hash.hex() if refused.applied_hash else None,
         )
 
-    # ------------------------------------------------------------------------------------------------ time and identity
+    # ----------------------------------------------------------------------------------------- time and identity
 
     def _advance(self, time_us: int) -> None:
         """Let the timers due until `time_us` fire in order, each at its own due time, then move engine time."""
@@ -236,7 +236,7 @@ class Fold:
         self.already_applied += 1
         return True
 
-    # ------------------------------------------------------------------------------------------------ inputs of accounts
+    # ---------------------------------------------------------------------------------------- inputs of accounts
 
     def _fill(self, event: Fill, latest_us: int) -> None:
         """The hot path of accounts: the same course as `_own`, with the checks of a fill written out."""
@@ -305,7 +305,7 @@ class Fold:
             return
         self._finish(bucket, content)
 
-    # ------------------------------------------------------------------------------------------------ inputs of instruments
+    # ------------------------------------------------------------------------------------- inputs of instruments
 
     def _tick(self, event: Tick, latest_us: int) -> None:
         """The hot path of prices."""

@@ -118,7 +118,8 @@ class Identities:
     def _split_next(self) -> None:
         """Spread one bucket over two."""
         records, modulus = self._buckets[self._split], 2 * self._doubled
-        stay, move = [], []
+        stay: list[bytes] = []
+        move: list[bytes] = []
         for at, (number,) in enumerate(_NUMBERS(records)):
             (stay if number % modulus == self._split else move).append(records[at * RECORD : at * RECORD + RECORD])
         self._buckets[self._split] = b"".join(stay)

@@ -144,7 +144,7 @@ class TriggerIndex:
         self.orders.append(order)
         return first, tiers.floors[first], order
 
-    # ------------------------------------------------------------------------------------------------ buckets come and go
+    # --------------------------------------------------------------------------------------- buckets come and go
 
     def place(self, bucket: Bucket) -> None:
         """Enter an open bucket, or enter it again after its own event."""
@@ -198,8 +198,7 @@ class TriggerIndex:
             reach = [
                 _binding(lines[:first_steep], bucket, self.anchor_funding + turn * self.radius) for turn in (-1, 1)
             ]
-            for order in lines[min(reach) : max(reach) + 1]:
-                found.append((order, (cash + order.amount) // (size * ONE)))
+            found += [(order, (cash + order.amount) // (size * ONE)) for order in lines[min(reach) : max(reach) + 1]]
         if steep_order is not None and steep_floor <= size * self.ceiling:
             found.append((steep_order, steep_floor // (size * ONE)))
         if level:
@@ -242,7 +241,7 @@ class TriggerIndex:
 
     def _sweep(self, order: Order) -> None:
         """Drop the stale entries of an order; paid for by the insertions that made them stale."""
-        order.heap = [entry for entry in set(order.heap) if self._owner(order, entry) is not None]
+        order.heap = [entry for entry in dict.fromkeys(order.heap) if self._owner(order, entry) is not None]
         heapify(order.heap)
 
     def _owner(self, order: Order, entry: int) -> Bucket | None:
@@ -256,10 +255,10 @@ class TriggerIndex:
             return bucket
         return None
 
-    # ------------------------------------------------------------------------------------------------ the market moves
+    # ------------------------------------------------------------------------------------------ the market moves
 
     def fired(self, mark: int, funding_index: int) -> list[Bucket]:
-        """Return every bucket whose entry has fired, each once, in no order, and take it out; `place` what stays open."""
+        """Return every bucket whose entry has fired, each once, in no order, taken out; `place` what stays open."""
         if self.radius and (abs(funding_index - self.anchor_funding) > self.radius or mark > self.ceiling):
             self.enter_all(mark, funding_index)
         candidates: list[Bucket] = []

@@ -87,7 +87,7 @@ def i6_index_equals_scan(fold: Fold) -> None:
         if indexed and mark is not None and not book.changed and scan_level(bucket, mark) != bucket.level:
             raise InvariantBroken(
                 "I6",
-                f"{bucket.account.name}|{book.name} stands at level {bucket.level}, a scan says {scan_level(bucket, mark)}",
+                f"{bucket.account.name}|{book.name} stands at {bucket.level}, a scan says {scan_level(bucket, mark)}",
             )
 
 
@@ -199,7 +199,7 @@ def i4_evidence_holds(decisions: list[Decision]) -> None:
             if Fraction(decision.equity) > Fraction(decision.level) * Fraction(decision.maintenance_margin):
                 raise InvariantBroken(
                     "I4",
-                    f"call {decision.id} is not supported: {decision.equity} > {decision.level} x {decision.maintenance_margin}",
+                    f"call {decision.id}: {decision.equity} > {decision.level} x {decision.maintenance_margin}",
                 )
         elif isinstance(decision, LiquidationCompleted) and not (
             decision.contained

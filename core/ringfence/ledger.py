@@ -34,7 +34,7 @@ class Ledger:
         self.observer: Observer | None = None
         """Called with (asset, debit, credit, amount, decimals, reason); debit is the balance that grows smaller."""
 
-    # --------------------------------------------------------------------------------------- external <-> wallet, bucket, fund
+    # ------------------------------------------------------------------------- external <-> wallet, bucket, fund
 
     def deposit(self, asset: Asset, account: str, amount: int) -> None:
         """External -> wallet, in units."""
@@ -66,7 +66,7 @@ class Ledger:
         if self.observer:
             self.observer(book.asset.name, "external", f"fund|{book.name}", amount, book.asset.decimals, "fund_deposit")
 
-    # --------------------------------------------------------------------------------------- wallet <-> bucket
+    # ----------------------------------------------------------------------------------------- wallet <-> bucket
 
     def fund_bucket(self, bucket: Bucket, amount: int, reason: str) -> None:
         """Wallet -> bucket, in units; the caller has checked the balance."""
@@ -95,7 +95,7 @@ class Ledger:
                 book.asset.name, bucket_name(bucket), f"wallet|{account}", amount, book.asset.decimals, reason
             )
 
-    # --------------------------------------------------------------------------------------- fills and their fees
+    # -------------------------------------------------------------------------------------- fills and their fees
 
     def trade(self, bucket: Bucket, size: int, price: int) -> int:
         """A fill of signed size: c -= x*(p - F), against `trading|I` (x*p) and `funding|I` (x*F).  Returns x*p."""
@@ -130,7 +130,7 @@ class Ledger:
         if self.observer:
             self.observer(asset.name, bucket_name(bucket), "fees", amount, asset.decimals, "fee")
 
-    # --------------------------------------------------------------------------------------- the insurance fund and the last fraction
+    # ------------------------------------------------------------------ the insurance fund and the last fraction
 
     def bucket_to_fund(self, bucket: Bucket, amount: int, reason: str) -> None:
         """Bucket -> insurance fund, in units."""

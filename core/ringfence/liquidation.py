@@ -40,7 +40,7 @@ class Progress(NamedTuple):
     """Whether it carries the id of this liquidation: the executor knows of it, and it pays the liquidation fee."""
 
 
-# ---------------------------------------------------------------------------------------------------- start
+# --------------------------------------------------------------------------------------------------------- start
 
 
 def start(state: State, bucket: Bucket, equity: int, maintenance: int) -> None:
@@ -91,7 +91,7 @@ def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:
     return key, threshold
 
 
-# ---------------------------------------------------------------------------------------------------- the ladder of orders
+# ------------------------------------------------------------------------------------------ the ladder of orders
 
 
 def next_step(state: State, bucket: Bucket, equity: int, maintenance: int, *, whole: bool = False) -> None:
@@ -226,7 +226,7 @@ def take_over(state: State, bucket: Bucket) -> None:
     close(state, bucket, "taken_over", wallet_before)
 
 
-# ---------------------------------------------------------------------------------------------------- the end of a bucket
+# ------------------------------------------------------------------------------------------- the end of a bucket
 
 
 def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None:

@@ -72,7 +72,7 @@ def removable(bucket: Bucket, mark: int, leverage: int) -> int:
     return max(0, least)
 
 
-# ---------------------------------------------------------------------------------------------------- prices on the grid
+# -------------------------------------------------------------------------------------------- prices on the grid
 
 
 def trigger_price(bucket: Bucket, ratio: int, *, strict: bool = False) -> int | None:
@@ -90,16 +90,16 @@ def trigger_price(bucket: Bucket, ratio: int, *, strict: bool = False) -> int | 
     if PRICE_LIMIT % rules.price_tick == 0:
         top -= 1
     if bucket.size < 0:
-        grid = min(_short_crossings(rules.short, bucket, ratio, strict))
+        grid = min(_short_crossings(rules.short, bucket, ratio, strict=strict))
         return None if grid > top else max(grid, 1) * tick
-    below, above = _long_crossings(rules.long, bucket, ratio, strict)
+    below, above = _long_crossings(rules.long, bucket, ratio, strict=strict)
     start = bucket.book.mark if bucket.book.mark is not None else bucket.entry_price * ONE
     if start // tick >= above or below >= above - 1:
         return top * tick
     return None if below < 1 else min(below, top) * tick
 
 
-def _short_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, strict: bool) -> list[int]:
+def _short_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, *, strict: bool) -> list[int]:
     """Per line: the lowest grid number with c - |q|(P - F) <= r(k|q|P - cum), which is P >= (c + |q|F + r*cum) /
     (|q|(1 + r*k)).
     """
@@ -113,7 +113,7 @@ def _short_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, strict: bool)
     return grids
 
 
-def _long_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, strict: bool) -> tuple[int, int]:
+def _long_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, *, strict: bool) -> tuple[int, int]:
     """Return the grid numbers (highest below, lowest above) between which a long is safe.
 
     A line with r*k < 1 is crossed at P <= (q*F - c - r*cum) / (q(1 - r*k)).  Where r*k > 1 it is crossed from above,
@@ -139,14 +139,11 @@ def bankruptcy_price(bucket: Bucket) -> int | None:
     """
     tick = bucket.book.rules.price_tick
     zero = bucket.size * bucket.book.funding_index - bucket.cash
-    if bucket.size > 0:
-        grid = ceil_divide(zero, bucket.size * tick)
-    else:
-        grid = zero // (bucket.size * tick)
+    grid = ceil_divide(zero, bucket.size * tick) if bucket.size > 0 else zero // (bucket.size * tick)
     return grid * tick if grid >= 1 and grid * tick < PRICE_LIMIT else None
 
 
-# ---------------------------------------------------------------------------------------------------- how much to liquidate
+# ----------------------------------------------------------------------------------------- how much to liquidate
 
 
 def restoring_size(bucket: Bucket, mark: int) -> int | None:

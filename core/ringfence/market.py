@@ -144,7 +144,7 @@ def apply_asset(state: State, event: AssetEvent) -> None:
     asset.stated_us = event.time_us
 
 
-# ---------------------------------------------------------------------------------------------------- money and prices
+# ---------------------------------------------------------------------------------------------- money and prices
 
 
 def apply_fund_deposit(state: State, event: FundDeposit) -> None:
@@ -187,7 +187,7 @@ def apply_funding(state: State, event: Funding) -> None:
 
 
 def apply_settlement(state: State, event: Settlement) -> None:
-    """The end of an instrument: every position closes at the settlement price, in order of account id, without a fee."""
+    """The end of an instrument: every position closes at this price, in order of account id, without a fee."""
     book = open_book(state, event.instrument)
     price = units[event.price] * ONE
     advance_market(state, book, event.time_us)

@@ -237,14 +237,15 @@ def _side(tiers: list[Tier], side: str, added: int, money_one: int) -> SideTiers
         if row > 1:
             if rate < previous_rate:
                 raise InvalidInstrument(
-                    f"tier {row}: the maintenance rate falls below that of tier {row - 1}; in marginal mode rates never decrease"
+                    f"tier {row}: the maintenance rate is below that of tier {row - 1}; marginal rates never decrease"
                 )
             amount += floor * (rate - previous_rate)
         if side == "long" and rate + added >= ONE:
             raise InvalidInstrument(f"tier {row}: maintenance plus slippage and close fee must stay below 1 for longs")
         if tier.maintenance_amount is not None and units[tier.maintenance_amount] * ONE != amount:
             raise InvalidInstrument(
-                f"tier {row}: maintenance_amount {tier.maintenance_amount} contradicts the derived {decimal_text(amount, 36)}; correct it or leave it out"
+                f"tier {row}: maintenance_amount {tier.maintenance_amount} contradicts the derived "
+                f"{decimal_text(amount, 36)}; correct it or leave it out"
             )
         floors.append(floor * money_one // ONE)
         rates.append(rate + added)

@@ -72,7 +72,7 @@ class State:
         """Ids with an earlier `time_us` are forgotten, inputs are too old."""
         self.ledger.observer = self._post if settings.ledger else None
 
-    # ------------------------------------------------------------------------------------------------ what exists
+    # ----------------------------------------------------------------------------------------------- what exists
 
     def account(self, name: str) -> Account:
         """Return the account, opened by its first applied input."""
@@ -109,7 +109,7 @@ class State:
         """Remember that the view of a wallet changed."""
         self.touched_wallets[account, asset] = None
 
-    # ------------------------------------------------------------------------------------------------ decisions leave
+    # ------------------------------------------------------------------------------------------- decisions leave
 
     def begin(self, origin: Origin, position: int) -> None:
         """From here on decisions are caused by this input."""

@@ -25,8 +25,20 @@ VERSION: Final = 1
 _ASSET: Final = ("name", "decimals", "stated_us", "external", "fees", "rounding")
 _BOOK: Final = ("mark", "funding_index", "market_time_us", "changed", "settled", "fund", "trading", "funding")
 _BUCKET: Final = (
-    "size", "cash", "entry_price", "realised", "funding_paid", "put_in", "taken_out", "level", "cases", "liquidations", "leverage", "engine_changed", "posted",
-)  # fmt: skip
+    "size",
+    "cash",
+    "entry_price",
+    "realised",
+    "funding_paid",
+    "put_in",
+    "taken_out",
+    "level",
+    "cases",
+    "liquidations",
+    "leverage",
+    "engine_changed",
+    "posted",
+)
 _LIQUIDATION: Final = ("number", "step", "ordered", "filled", "deadline_us", "fees")
 _COUNTS: Final = ("inputs", "applied", "already_applied", "refused")
 

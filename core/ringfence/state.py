@@ -69,9 +69,28 @@ class Bucket:
     """
 
     __slots__ = (
-        "account", "book", "cash", "cases", "engine_changed", "entry", "entry_price", "funding_paid", "level", "leverage", "liquidation",
-        "liquidations", "order", "others", "overlay", "posted", "put_in", "realised", "size", "slot", "taken_out",
-    )  # fmt: skip
+        "account",
+        "book",
+        "cases",
+        "cash",
+        "engine_changed",
+        "entry",
+        "entry_price",
+        "funding_paid",
+        "level",
+        "leverage",
+        "liquidation",
+        "liquidations",
+        "order",
+        "others",
+        "overlay",
+        "posted",
+        "put_in",
+        "realised",
+        "size",
+        "slot",
+        "taken_out",
+    )
 
     def __init__(self, account: Account, book: Book) -> None:
         self.account = account
@@ -123,9 +142,25 @@ class Book:
     """One instrument: its parameters in force, its market, and every bucket in it."""
 
     __slots__ = (
-        "asset", "buckets", "changed", "dirty", "fund", "funding", "funding_index", "highest", "index", "mark", "market_time_us", "name", "pending",
-        "rules", "settled", "sources", "term", "trading",
-    )  # fmt: skip
+        "asset",
+        "buckets",
+        "changed",
+        "dirty",
+        "fund",
+        "funding",
+        "funding_index",
+        "highest",
+        "index",
+        "mark",
+        "market_time_us",
+        "name",
+        "pending",
+        "rules",
+        "settled",
+        "sources",
+        "term",
+        "trading",
+    )
 
     def __init__(self, rules: Rules, asset: Asset) -> None:
         self.name = rules.event.instrument

@@ -121,7 +121,7 @@ def apply_remove_margin(state: State, event: RemoveMargin) -> Touched:
 
 
 def apply_set_leverage(state: State, event: SetLeverage) -> Touched:
-    """Leverage for future fills; with `rebalance` the collateral W of an open position becomes N(E)/L, all or nothing."""
+    """Leverage for future fills; with `rebalance` the collateral W of a position becomes N(E)/L, all or nothing."""
     book = open_book(state, event.instrument)
     bucket, leverage = book.buckets.get(event.account), units[event.leverage]
     if bucket is not None and bucket.liquidation:

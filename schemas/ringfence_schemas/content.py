@@ -1,6 +1,7 @@
 """The content of an input: what makes a repetition the same input and a conflict another.
 
-All known fields count, decimals by value: `1`, `1.0` and `"1e0"` are the same content.  An absent field and a null are the same.
+All known fields count, decimals by value: `1`, `1.0` and `"1e0"` are the same content.  An absent field and a null
+are the same.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,9 @@ _NOTHING_RARE = (None,) * 5
 
 
 def content_of(event: Input) -> bytes:
-    """The canonical bytes of an input's content.  A text that is no decimal stands for itself, so any input has a content."""
+    """The canonical bytes of an input's content.  A text that is no decimal stands for itself, so any input has a
+    content.
+    """
     if type(event) is Fill:
         try:
             return _fill_content(event)
