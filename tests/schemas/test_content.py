@@ -75,3 +75,33 @@ def test_even_a_text_that_is_no_decimal_has_a_content() -> None:
     words = ("nan", "five", "5", "+5", "1e18")
     assert len({content_of(Tick("BTC", text, 1)) for text in words}) == len(words)
     assert len({content_of(msgspec.structs.replace(FILL, price=text)) for text in words}) == len(words)
+
+
+FEW_FILLS = st.builds(
+    Fill,
+    fill_id=st.sampled_from(["a", "b"]),
+    account=st.sampled_from(["a", "aa"]),
+    instrument=st.sampled_from(["a", "b"]),
+    side=st.sampled_from(["buy", "sell"]),
+    quantity=st.sampled_from(["1", "11"]),
+    price=st.sampled_from(["1", "11"]),
+    time_us=st.sampled_from([1, 11]),
+    fee=st.sampled_from([None, "0", "1"]),
+    fee_asset=st.sampled_from([None, "None", "1"]),
+    margin=st.sampled_from([None, "0", "1"]),
+    liquidation_id=st.sampled_from([None, "a|b", "None"]),
+    order_id=st.sampled_from([None, "a", "None"]),
+)
+
+
+@given(FEW_FILLS, FEW_FILLS)
+def test_fills_have_the_same_content_exactly_when_they_are_the_same(one: Fill, other: Fill) -> None:
+    """No two different fills look alike, however their fields are cut, whether optional ones are there or not."""
+    assert (content_of(one) == content_of(other)) == (one == other)
+
+
+def test_a_fill_without_anything_optional_is_the_same_however_its_numbers_are_written() -> None:
+    """The plainest fill, the one that comes most often."""
+    plain = Fill("f", "a", "I", "buy", "1", "60000", 1)
+    assert content_of(plain) == content_of(msgspec.structs.replace(plain, quantity="1.0", price="6e4"))
+    assert content_of(plain) != content_of(msgspec.structs.replace(plain, price="60001"))
