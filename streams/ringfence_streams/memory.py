@@ -279,6 +279,7 @@ class MemoryClient:
             return  # nobody waits any more
         if isinstance(result, SendFailed):
             request.acknowledgement.set_exception(result)
+            request.acknowledgement.exception()  # an owner that stood down no longer asks
         else:
             request.acknowledgement.set_result(result)
 
