@@ -1,0 +1,173 @@
+"""`ringfence status`: where every shard stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from ringfence.figures import price
+from ringfence.replica import Replica
+from ringfence_schemas.frames import Settings
+from ringfence_schemas.topics import ACCOUNT_TOPICS, INPUT_TOPICS, VIEW_TOPICS
+from ringfence_streams.brokerlog import OUTPUTS
+from ringfence_streams.cli.console import console
+from ringfence_streams.cli.lines import write_out
+from ringfence_streams.cli.logs import LogOption, opened_log
+from ringfence_streams.folding import CoreReplicas
+from ringfence_streams.follower import Follower
+from ringfence_streams.port import Log
+from ringfence_streams.recovery import recover
+
+
+def status(
+    *,
+    log: LogOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a shard.")] = False,
+) -> None:
+    """Show where every shard stands: chain, lag of each source, counts, age of each mark.
+
+    The state is folded from the last snapshot to the end of the journal.  An engine may be running.
+
+    ```
+    ringfence status --log sqlite:risk.db
+    ```
+    """
+    with opened_log(log) as opened:
+        for shard in range(opened.shards):
+            with console.progress(f"Folding shard {shard} from its last snapshot") as progress:
+                progress.update(0)
+                found = opened.run(_status(opened.log, shard, opened.shards))
+            write_out(orjson.dumps(found) + b"\n" if as_json else ("\n".join(_lines(found)) + "\n").encode())
+
+
+async def _status(log: Log, shard: int, shards: int) -> dict[str, Any]:
+    follower = await recover(log, shard, Settings(shard=shard, shards=shards), CoreReplicas())
+    state, replica = follower.state, follower.state.replica
+    assert isinstance(replica, Replica)
+    fold = replica.fold
+    return {
+        "shard": shard,
+        "shards": shards,
+        "epoch": state.head.epoch,
+        "seq": state.head.seq,
+        "head": state.head.hash.hex(),
+        "released": state.released,
+        "engine": state.settings.engine,
+        "clock": state.settings.clock,
+        "last_frame_us": state.clock_us or None,
+        "engine_time_us": fold.state.time_us,
+        "counts": {
+            "inputs": fold.inputs,
+            "applied": fold.applied,
+            "already_applied": fold.already_applied,
+            "refused": fold.refused,
+            "outcomes": fold.outcomes,
+        },
+        "accounts": len(fold.state.accounts),
+        **_open_business(replica),
+        "sources": await _sources(log, follower),
+        "outputs": await _outputs(log, shard),
+        "marks": list(_marks(replica)),
+        "state": replica.digest().hex(),
+    }
+
+
+def _open_business(replica: Replica) -> dict[str, int]:
+    buckets = [bucket for book in replica.fold.state.books.values() for bucket in book.buckets.values() if bucket.size]
+    return {
+        "positions": len(buckets),
+        "margin_calls": sum(bucket.case_id is not None for bucket in buckets),
+        "liquidations": sum(bucket.liquidation_id is not None for bucket in buckets),
+    }
+
+
+async def _sources(log: Log, follower: Follower) -> list[dict[str, Any]]:
+    """The lag of each source: records that the journal has not read yet."""
+    found = []
+    for source in await log.topics():
+        if source.topic not in INPUT_TOPICS or (source.topic in ACCOUNT_TOPICS and source.partition != follower.shard):
+            continue
+        begin, end = await log.bounds(*source)
+        read = follower.state.positions.get(source)
+        position = read.end if read else begin
+        fields = {"topic": source.topic, "partition": source.partition, "position": position, "end": end}
+        found.append({**fields, "lag": end - position})
+    return found
+
+
+async def _outputs(log: Log, shard: int) -> dict[str, int]:
+    """How many outcomes stand on each topic."""
+    ends = {source.topic: (await log.bounds(*source)).end for source in await log.topics() if source.partition == shard}
+    return {topic: ends[topic] for topic in OUTPUTS if topic in ends and topic not in VIEW_TOPICS}
+
+
+def _marks(replica: Replica) -> Iterator[dict[str, Any]]:
+    """The mark of each instrument, and how long its market has been silent by the clock that moves the engine."""
+    state = replica.fold.state
+    now_us = time.time_ns() // 1_000 if replica.settings.clock == "wall" else state.time_us
+    for _, book in sorted(state.books.items()):
+        yield {
+            "instrument": book.name,
+            "mark_price": price(book.mark),
+            "time_us": book.market_time_us,
+            "age_us": max(0, now_us - book.market_time_us),
+            "settled": book.settled,
+        }
+
+
+# ------------------------------------------------------------------------------------------------------------- as text
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    released = "released" if found["released"] else "owned, or ended without a release frame"
+    yield f"shard {found['shard']} of {found['shards']}: {released}"
+    yield f"  chain     epoch {found['epoch']}, seq {found['seq']}, head {found['head']}"
+    last = "-" if found["last_frame_us"] is None else moment(found["last_frame_us"])
+    yield f"  time      engine {moment(found['engine_time_us'])}, last frame {last} (clock {found['clock']})"
+    yield f"  inputs    {', '.join(f'{count:,} {name}' for name, count in found['counts'].items())}".replace("_", " ")
+    business = [(found[name], name.replace("_", " ")) for name in ("positions", "margin_calls", "liquidations")]
+    yield f"  open      {found['accounts']:,} accounts, {', '.join(f'{count:,} {name}' for count, name in business)}"
+    yield f"  outputs   {', '.join(f'{topic} {count:,}' for topic, count in found['outputs'].items()) or 'none'}"
+    yield f"  state     {found['state']}"
+    columns = ("topic", "partition", "position", "end", "lag")
+    yield from table(columns, [[str(source[column]) for column in columns] for source in found["sources"]])
+    marks = [
+        [mark["instrument"], mark["mark_price"] or "-", age(mark["age_us"]), "settled" if mark["settled"] else ""]
+        for mark in found["marks"]
+    ]
+    yield from table(("instrument", "mark", "age", ""), marks)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table, every column as wide as it must be; nothing for no rows."""
+    if not rows:
+        return
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for row in (heads, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield f"  {'  '.join(cells)}".rstrip()
+
+
+def moment(time_us: int) -> str:
+    """A time as UTC to the millisecond; beyond the calendar as its microseconds."""
+    try:
+        when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
+    except OverflowError:
+        return f"{time_us} us"
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def age(duration_us: int) -> str:
+    """A duration in its two greatest units."""
+    seconds, rest_us = divmod(duration_us, 1_000_000)
+    if seconds < 60:  # noqa: PLR2004 -- seconds of a minute
+        return f"{seconds}.{rest_us // 1_000:03}s"
+    minutes, hours = seconds // 60, seconds // 3_600
+    if hours < 24:  # noqa: PLR2004 -- hours of a day
+        return f"{hours}h {minutes % 60}m" if hours else f"{minutes}m {seconds % 60}s"
+    return f"{hours // 24}d {hours % 24}h"
