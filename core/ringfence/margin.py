@@ -90,7 +90,7 @@ def trigger_price(bucket: Bucket, ratio: int, *, strict: bool = False) -> int | 
     if PRICE_LIMIT % rules.price_tick == 0:
         top -= 1
     if bucket.size < 0:
-        grid = min(_short_crossings(rules.short, bucket, ratio, strict=strict))
+        grid = _short_crossing(rules.short, bucket, ratio, strict=strict)
         return None if grid > top else max(grid, 1) * tick
     below, above = _long_crossings(rules.long, bucket, ratio, strict=strict)
     start = bucket.book.mark if bucket.book.mark is not None else bucket.entry_price * ONE
@@ -99,36 +99,43 @@ def trigger_price(bucket: Bucket, ratio: int, *, strict: bool = False) -> int | 
     return None if below < 1 else min(below, top) * tick
 
 
-def _short_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, *, strict: bool) -> list[int]:
-    """Per line: the lowest grid number with c - |q|(P - F) <= r(k|q|P - cum), which is P >= (c + |q|F + r*cum) /
-    (|q|(1 + r*k)).
+def _short_crossing(tiers: SideTiers, bucket: Bucket, ratio: int, *, strict: bool) -> int:
+    """Return the lowest grid number with c - |q|(P - F) <= r(k|q|P - cum): P >= (c + |q|F + r*cum) / (|q|(1 + r*k)).
+
+    The first tier whose line is crossed before the tier ends is the one that binds.
     """
-    size = -bucket.size
-    tick = bucket.book.rules.price_tick
+    size, tick, last = -bucket.size, bucket.book.rules.price_tick, len(tiers.rates) - 1
     fixed = (bucket.cash + size * bucket.book.funding_index) * PRICE_ONE
-    grids = []
-    for rate, amount in zip(tiers.rates, tiers.amounts, strict=True):
-        numerator, denominator = fixed + ratio * amount * ONE, size * (PRICE_ONE + ratio * rate) * tick
-        grids.append(numerator // denominator + 1 if strict else ceil_divide(numerator, denominator))
-    return grids
+    for tier, (rate, amount) in enumerate(zip(tiers.rates, tiers.amounts, strict=True)):
+        numerator, denominator = fixed + ratio * amount * ONE, PRICE_ONE + ratio * rate
+        if tier == last or numerator < tiers.floors[tier + 1] * denominator:
+            break
+    step = size * denominator * tick
+    return numerator // step + 1 if strict else ceil_divide(numerator, step)
 
 
 def _long_crossings(tiers: SideTiers, bucket: Bucket, ratio: int, *, strict: bool) -> tuple[int, int]:
     """Return the grid numbers (highest below, lowest above) between which a long is safe.
 
-    A line with r*k < 1 is crossed at P <= (q*F - c - r*cum) / (q(1 - r*k)).  Where r*k > 1 it is crossed from above,
-    and where r*k = 1 everywhere or nowhere.
+    A line with r*k < 1 is crossed at P <= (q*F - c - r*cum) / (q(1 - r*k)), and the first tier whose line is crossed
+    before the tier ends is the one that binds.  Where r*k > 1 a line is crossed from above, and where r*k = 1
+    everywhere or nowhere.
     """
-    tick = bucket.book.rules.price_tick
+    tick, last = bucket.book.rules.price_tick, len(tiers.rates) - 1
     fixed = (bucket.size * bucket.book.funding_index - bucket.cash) * PRICE_ONE
-    below, above = -1, PRICE_LIMIT
-    for rate, amount in zip(tiers.rates, tiers.amounts, strict=True):
-        numerator, denominator = fixed - ratio * amount * ONE, bucket.size * (PRICE_ONE - ratio * rate) * tick
-        if denominator > 0:
-            below = max(below, ceil_divide(numerator, denominator) - 1 if strict else numerator // denominator)
-        elif denominator < 0:
+    below, above, found = -1, PRICE_LIMIT, False
+    steep_from = last + 1 if ratio * tiers.rates[last] < PRICE_ONE else 0
+    for tier, (rate, amount) in enumerate(zip(tiers.rates, tiers.amounts, strict=True)):
+        if found and tier < steep_from:
+            break
+        numerator, slope = fixed - ratio * amount * ONE, PRICE_ONE - ratio * rate
+        denominator = bucket.size * slope * tick
+        if slope > 0 and not found:
+            below = ceil_divide(numerator, denominator) - 1 if strict else numerator // denominator
+            found = tier < last and numerator < tiers.floors[tier + 1] * slope
+        elif slope < 0:
             above = min(above, numerator // denominator + 1 if strict else ceil_divide(numerator, denominator))
-        elif numerator > 0 or (numerator == 0 and not strict):
+        elif slope == 0 and (numerator > 0 or (numerator == 0 and not strict)):
             above = 0
     return below, above
 

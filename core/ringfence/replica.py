@@ -7,9 +7,9 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from ringfence import figures
 from ringfence.fold import Fold
@@ -17,6 +17,7 @@ from ringfence.hashing import digest_of
 from ringfence.origins import RecordOrigin
 from ringfence.refusals import NO_LIMIT
 from ringfence.snapshot import restore, snapshot
+from ringfence.state import Bucket
 from ringfence_schemas.decimals import decimal_text
 from ringfence_schemas.frames import FrameInput, Settings, SourceRange
 from ringfence_schemas.inputs import Input
@@ -35,7 +36,9 @@ from ringfence_schemas.topics import (
 
 DEAD_LETTER_TYPE: Final = "dead_letter"
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+Wanted: TypeAlias = Callable[[str, str], bool]
+"""Whether the view of (topic, key) is to be drawn."""
 
 
 class OutcomeRecord(NamedTuple):
@@ -59,14 +62,13 @@ class FrameOutcomes:
     """What folding one frame gave."""
 
     records: list[OutcomeRecord]
+    """Decisions and dead letters in order, then the views that were wanted."""
+    count: int
+    """How many outcomes there are, drawn or not."""
     digest: bytes
-    """Over every record in order, 16 bytes."""
+    """Over every outcome in order, 16 bytes."""
     state_digest: bytes
-
-    @property
-    def count(self) -> int:
-        """How many outcomes there are."""
-        return len(self.records)
+    """Of the state after the frame, 16 bytes."""
 
 
 class Replica:
@@ -95,9 +97,18 @@ class Replica:
         return self.fold.digest()
 
     def fold_inputs(
-        self, seq: int, clock_us: int, sources: Sequence[SourceRange], inputs: Sequence[FrameInput]
+        self,
+        seq: int,
+        clock_us: int,
+        sources: Sequence[SourceRange],
+        inputs: Sequence[FrameInput],
+        wanted: Wanted | None = None,
     ) -> FrameOutcomes:
-        """Fold the inputs of frame `seq`; `sources` are the frame's positions, which the inputs refer to by index."""
+        """Fold the inputs of frame `seq`; `sources` are the frame's positions, which the inputs refer to by index.
+
+        A view is drawn only if it is `wanted` (None: all are).  Count and digest are the same either way: they cover
+        the key and version of a view, whose content follows from the state and its digest.
+        """
         fold, settings = self.fold, self.settings
         records = [_decision_record(decision) for decision in fold.advance(clock_us)]
         origins = [self._origin(source) for source in sources]
@@ -116,8 +127,9 @@ class Replica:
             decisions = fold.apply(event, origin, offset, latest_us)
             if decisions:
                 records += map(_decision_record, decisions)
-        records += self._views(seq)
-        return FrameOutcomes(records, _digest(records), fold.digest())
+        hashed = [_hashed(record) for record in records]
+        records += self._views(seq, hashed, wanted)
+        return FrameOutcomes(records, len(hashed), digest_of(b"".join(hashed)), fold.digest())
 
     def _origin(self, source: SourceRange) -> RecordOrigin:
         speaks = source.topic in ACCOUNT_TOPICS or source.partition % self.settings.shards == self.settings.shard
@@ -166,19 +178,30 @@ class Replica:
             headers,
         )
 
-    def _views(self, seq: int) -> Iterable[OutcomeRecord]:
-        """Draw every view touched since the last frame, in order of key; a closed position is a null."""
+    def _views(self, seq: int, hashed: list[bytes], wanted: Wanted | None) -> Iterable[OutcomeRecord]:
+        """Draw the views touched since the last frame, in order of key; a closed position is a null."""
         state = self.fold.state
-        for bucket in sorted(state.touched_buckets, key=lambda bucket: (bucket.account.name, bucket.book.name)):
+        for bucket in sorted(state.touched_buckets, key=_bucket_key):
+            if not bucket.posted:
+                continue  # an empty shell has never had a view
             key = f"{bucket.account.name}|{bucket.book.name}"
-            value = encode(figures.position(bucket)) if bucket.size else None
-            yield OutcomeRecord(POSITIONS, key, "position", None, seq, state.time_us, value)
+            hashed.append(b"%a|%d|%d" % (key, seq, bool(bucket.size)))
+            if wanted is None or wanted(POSITIONS, key):
+                value = encode(figures.position(bucket)) if bucket.size else None
+                yield OutcomeRecord(POSITIONS, key, "position", None, seq, state.time_us, value)
         for account, name in sorted(state.touched_wallets):
-            asset = state.assets[name]
-            balance = decimal_text(asset.wallets.get(account, 0), asset.decimals)
-            view = encode(Wallet(account=account, asset=name, balance=balance))
-            yield OutcomeRecord(WALLETS, f"{account}|{name}", "wallet", None, seq, state.time_us, view)
+            key = f"{account}|{name}"
+            hashed.append(b"%a|%d" % (key, seq))
+            if wanted is None or wanted(WALLETS, key):
+                asset = state.assets[name]
+                balance = decimal_text(asset.wallets.get(account, 0), asset.decimals)
+                view = encode(Wallet(account=account, asset=name, balance=balance))
+                yield OutcomeRecord(WALLETS, key, "wallet", None, seq, state.time_us, view)
         self.fold.clear_touched()
+
+
+def _bucket_key(bucket: Bucket) -> tuple[str, str]:
+    return bucket.account.name, bucket.book.name
 
 
 def _decision_record(decision: Decision) -> OutcomeRecord:
@@ -195,12 +218,7 @@ def _decision_record(decision: Decision) -> OutcomeRecord:
     )
 
 
-def _digest(records: Iterable[OutcomeRecord]) -> bytes:
-    """H over topic, key, number or version and value of every record."""
-    parts: list[bytes] = []
-    for record in records:
-        value = record.value
-        head = f"{record.topic}|{record.key}|{record.number}|{record.version}|{-1 if value is None else len(value)}\n"
-        parts.append(head.encode())
-        parts.append(value or b"")
-    return digest_of(b"".join(parts))
+def _hashed(record: OutcomeRecord) -> bytes:
+    """What the digest covers of a decision or a dead letter."""
+    value = record.value or b""
+    return b"%a|%a|%a|%d|%b" % (record.topic, record.key, record.number, len(value), value)
