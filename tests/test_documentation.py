@@ -7,6 +7,7 @@ import pytest
 
 from ringfence_schemas.codes import CODES
 from ringfence_schemas.topics import INPUT_TOPIC, OUTCOME_TOPIC
+from ringfence_streams.cli.app import COMMANDS
 from tests.test_tidy import ROOT, repository_files
 from tools import reference
 
@@ -42,12 +43,13 @@ def test_a_link_to_a_missing_file_or_heading_is_reported(tmp_path: Path) -> None
     assert broken_links(page) == ["absent.md#", "#another-thing"]
 
 
-def test_the_reference_has_a_place_for_every_type_and_every_refusal_code() -> None:
-    """Every input, outcome and refusal code of the contract stands in the reference under its name on the wire."""
+def test_the_reference_has_a_place_for_every_type_refusal_code_and_command() -> None:
+    """Every input, outcome and refusal code stands in the reference under its name on the wire, every command too."""
     pages = reference.pages()
     assert {reference.title(struct) for struct in INPUT_TOPIC} <= anchors(pages["inputs.md"])
     assert {reference.title(struct) for struct in OUTCOME_TOPIC} <= anchors(pages["outcomes.md"])
     assert [code for code in CODES if f"| `{code}` |" not in pages["refusals.md"]] == []
+    assert {f"ringfence-{command.__name__}" for command in COMMANDS} <= anchors(pages["command-line.md"])
 
 
 def test_a_page_that_says_something_else_than_the_code_is_reported(

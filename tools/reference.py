@@ -9,10 +9,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import typer
 from msgspec import Meta, Struct, UnsetType
 from msgspec.structs import FieldInfo, fields
 
 from ringfence_schemas import codes, inputs, kinds, outcomes, topics
+from ringfence_streams.cli.app import app
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 WRITTEN = "<!-- Written by `make docs` from {source}; edit that. -->\n"
@@ -46,6 +48,7 @@ def pages() -> dict[str, str]:
         "outcomes.md": ("schemas/ringfence_schemas/outcomes.py", outcomes_page()),
         "topics.md": ("schemas/ringfence_schemas/topics.py", topics_page()),
         "refusals.md": ("schemas/ringfence_schemas/codes.py", refusals_page()),
+        "command-line.md": ("streams/ringfence_streams/cli/", command_line_page()),
     }
     return {name: WRITTEN.format(source=source) + "\n" + "\n".join(body) for name, (source, body) in bodies.items()}
 
@@ -59,7 +62,8 @@ def index_page() -> Iterator[str]:
     yield "- [Inputs](inputs.md): facts and commands, with every field."
     yield "- [Outcomes](outcomes.md): decisions and views, with every field."
     yield "- [Topics](topics.md): what travels where, and under which key."
-    yield "- [Refusal codes](refusals.md): what each means and what the sender can do.\n"
+    yield "- [Refusal codes](refusals.md): what each means and what the sender can do."
+    yield "- [Command line](command-line.md): every command with its options.\n"
 
 
 def inputs_page() -> Iterator[str]:
@@ -109,6 +113,27 @@ def refusals_page() -> Iterator[str]:
     rows = ((f"`{row.code}`", row.stage, row.meaning, row.remedy) for row in codes.CODES.values())
     yield from table(("code", "depends on", "meaning", "remedy"), rows)
     yield ""
+
+
+def command_line_page() -> Iterator[str]:
+    """Yield the lines of the page on the command line."""
+    yield "# Command line\n"
+    root = typer.main.get_command(app)
+    yield from command_section(root, typer.Context(root, info_name="ringfence", terminal_width=120))
+
+
+def command_section(command: Any, context: typer.Context) -> Iterator[str]:
+    """Yield the usage, help and options of one command, then those of the commands below it."""
+    yield f"## {context.command_path}\n"
+    yield f"    {command.get_usage(context).removeprefix('Usage: ').strip()}\n"
+    yield inspect.cleandoc(command.help or "") + "\n"
+    records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
+    if records:
+        yield from table(("option", "meaning"), ((f"`{names}`", said) for names, said in records))
+        yield ""
+    for name, below in getattr(command, "commands", {}).items():
+        if not below.hidden:
+            yield from command_section(below, typer.Context(below, info_name=name, parent=context))
 
 
 def section(struct: type[Struct], note: str = "", level: int = 2) -> Iterator[str]:
