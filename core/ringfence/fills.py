@@ -77,7 +77,7 @@ def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, f
             liquidation.try_cure(state, bucket)
     if moved < required:
         _underfunded(state, bucket, fill, required, available)
-    limit = margin.max_leverage(rules, abs(after) * (price if book.mark is None else book.mark))
+    limit = margin.max_leverage(rules, abs(after) * (bucket.entry_price * ONE if book.mark is None else book.mark))
     if limit is not None and leverage > limit:
         _flag(state, bucket, fill, "above_max_leverage")
 

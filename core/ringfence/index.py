@@ -259,7 +259,8 @@ class TriggerIndex:
 
     def fired(self, mark: int, funding_index: int) -> list[Bucket]:
         """Return every bucket whose entry has fired, each once, in no order, taken out; `place` what stays open."""
-        if self.radius and (abs(funding_index - self.anchor_funding) > self.radius or mark > self.ceiling):
+        drifted = abs(funding_index - self.anchor_funding) > self.radius
+        if self.radius and (drifted or (self.bounded and mark > self.ceiling)):
             self.enter_all(mark, funding_index)
         candidates: list[Bucket] = []
         for order in self.orders:
