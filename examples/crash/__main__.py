@@ -1,6 +1,7 @@
 """``python -m examples.crash``: the options, then one run."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +11,11 @@ from rich.console import Console
 
 from examples.crash.market import HOUR_US, SECOND_US
 from examples.crash.run import Options, run
+from ringfence_streams.audit import Divergence
 from ringfence_streams.errors import LogError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PLAIN_WIDTH = 140
 FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 
 
@@ -28,13 +31,15 @@ def main(
     """Four perpetuals on the real prices of a crash, with generated accounts; every decision is Ringfence's."""
     from_us = int(begin.replace(tzinfo=UTC).timestamp()) * SECOND_US
     options = Options(seed, accounts, from_us, from_us + round(hours * HOUR_US), out)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     try:
         asyncio.run(run(options, console))
-    except LogError as error:
+    except (LogError, Divergence) as error:
         console.print(f"[red]{error}[/]")
         raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -3,11 +3,11 @@
 No public file holds real accounts' fills with their collateral, so the accounts are generated from a seed.
 Their distribution:
 
-- strategy: 38 % hold and never answer a margin call, 24 % top up, 14 % reduce, 5 % flip to the other side, 18 % swing
+- strategy: 44 % hold and never answer a margin call, 24 % top up, 14 % reduce, 5 % flip to the other side, 12 % swing
   (in and out all day, average holding time 5 hours), 1 % are market makers;
 - deposit: log-normal, median 1,500 USDT, sigma 1.3, within 50 and 150,000 USDT; market makers 100,000 to 500,000 USDT;
-- leverage: 3x 14 %, 5x 24 %, 10x 30 %, 20x 22 %, 25x 10 %; market makers the instrument's default;
-- positions: one instrument 70 %, two 20 %, three 10 %; market makers all four;
+- leverage: 3x 25 %, 5x 33 %, 10x 26 %, 20x 12 %, 25x 4 %; market makers 3x;
+- positions: one instrument 80 %, two 15 %, three 5 %; market makers all four;
 - side: 64 % long, each position on its own;
 - initial margin: 25 to 90 % of the deposit over all positions, of those who top up 20 to 50 %; a position's notional is
   capped where the venue's brackets stop allowing its leverage;
@@ -40,15 +40,15 @@ class Strategy(StrEnum):
 
 
 STRATEGY_SHARES = {
-    Strategy.HOLDS: 0.38,
+    Strategy.HOLDS: 0.44,
     Strategy.TOPS_UP: 0.24,
     Strategy.REDUCES: 0.14,
     Strategy.FLIPS: 0.05,
-    Strategy.SWINGS: 0.18,
+    Strategy.SWINGS: 0.12,
     Strategy.MAKES_MARKETS: 0.01,
 }
-LEVERAGE_SHARES = {3: 0.14, 5: 0.24, 10: 0.30, 20: 0.22, 25: 0.10}
-POSITION_SHARES = {1: 0.7, 2: 0.2, 3: 0.1}
+LEVERAGE_SHARES = {3: 0.25, 5: 0.33, 10: 0.26, 20: 0.12, 25: 0.04}
+POSITION_SHARES = {1: 0.8, 2: 0.15, 3: 0.05}
 LONG_SHARE = 0.64
 DEPOSIT_MEDIAN, DEPOSIT_SIGMA = 1_500, 1.3
 DEPOSIT_LEAST, DEPOSIT_MOST = 50, 150_000

@@ -1,12 +1,12 @@
 """A generated executor: turns the engine's liquidation orders into fills, or fails to.
 
-Each order is tried once in the minute it was published, at the minute's close with slippage of up to half the
-minute's range:
+Each order is tried once in the minute it was published, at the minute's close with slippage of up to a quarter
+of the minute's range:
 
 - 74 % are filled whole, 14 % in part (30 to 80 %), the rest of those in the next minute;
 - 5 % are reported `rejected`, 4 % `unfilled`, 3 % get no answer at all, so that the engine's deadline decides;
-- when the price is beyond the order's limit (the bankruptcy price), half of the orders are reported `unfilled` and
-  half are filled all the same: that is where a position loses more than its bucket and the insurance fund pays.
+- when the price is beyond the order's limit (the bankruptcy price), 70 % of the orders are reported `unfilled` and the
+  others are filled all the same: that is where a position loses more than its bucket and the insurance fund pays.
 """
 
 import random

@@ -111,6 +111,7 @@ def _markers(decisions: Iterable[MarginCall | LiquidationStarted], name: str, co
     for decision in decisions:
         minutes[decision.time_us // MINUTE_US].append(decision.mark_price or "")
     counts = [len(marks) for marks in minutes.values()]
+    most = max(counts, default=1)
     return {
         "type": "scatter",
         "mode": "markers",
@@ -123,7 +124,7 @@ def _markers(decisions: Iterable[MarginCall | LiquidationStarted], name: str, co
             "color": colour,
             "symbol": symbol,
             "opacity": 0.6,
-            "size": [round(3 + 1.2 * count**0.5, 1) for count in counts],
+            "size": [round(4 + 14 * (count / most) ** 0.5, 1) for count in counts],
             "line": {"width": 0},
         },
     }
@@ -131,27 +132,17 @@ def _markers(decisions: Iterable[MarginCall | LiquidationStarted], name: str, co
 
 def account(case: Case) -> Figure:
     """Two panels: the mark against the position's liquidation price; its equity against its maintenance margin."""
-    times = [moment(time_us) for time_us in case.times_us]
-    steps: Figure = {"line": {"shape": "hv", "color": RED, "width": 2}}
+    times = [moment(time_us) for time_us, _ in case.views]
+    views = [view for _, view in case.views]
     top_ups = [moment(time_us) for time_us, _ in case.top_ups]
-    amounts = [f"{amount:,.2f} USDT" for _, amount in case.top_ups]
+    steps: Figure = {"line": {"shape": "hv", "color": RED, "width": 2}}
+    dotted: Figure = {"yaxis": "y2", "line": {"color": RED, "width": 1.6, "dash": "dot"}}
     data = [
-        line(times, case.marks, "mark price", BLUE),
-        line(times, case.liquidation_prices, "liquidation price", RED) | steps,
-        line(times, case.equities, "equity of the position", GREEN) | {"yaxis": "y2"},
-        line(times, case.maintenance_margins, "maintenance margin", RED, yaxis="y2")
-        | {"line": {"color": RED, "width": 1.6, "dash": "dot"}},
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": top_ups,
-            "y": [float(case.equity_at(time_us)) for time_us, _ in case.top_ups],
-            "text": amounts,
-            "hovertemplate": "top-up of %{text}<br>%{x}<extra></extra>",
-            "name": "top-up",
-            "yaxis": "y2",
-            "marker": {"symbol": "triangle-up", "size": 13, "color": AMBER, "line": {"width": 1, "color": INK}},
-        },
+        line(times, [view.mark_price for view in views], "mark price", BLUE),
+        line(times, [view.liquidation_price for view in views], "liquidation price", RED) | steps,
+        line(times, [view.equity for view in views], "equity of the position", GREEN, yaxis="y2"),
+        line(times, [view.maintenance_margin for view in views], "maintenance margin", RED) | dotted,
+        _top_ups(case, top_ups),
     ]
     shapes = [
         {
@@ -179,6 +170,21 @@ def account(case: Case) -> Figure:
     }
 
 
+def _top_ups(case: Case, times: list[str]) -> Figure:
+    equities = [case.equity_after(time_us) for time_us, _ in case.top_ups]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": times,
+        "y": [None if equity is None else float(equity) for equity in equities],
+        "text": [f"{amount:,.2f} USDT" for _, amount in case.top_ups],
+        "hovertemplate": "top-up of %{text}<extra></extra>",
+        "name": "top-up",
+        "yaxis": "y2",
+        "marker": {"symbol": "triangle-up", "size": 13, "color": AMBER, "line": {"width": 1, "color": INK}},
+    }
+
+
 def per_minute(started: Sequence[LiquidationStarted], calls: Sequence[MarginCall], worst: Hour | None) -> Figure:
     """Calls above, liquidations below, both counted per minute; buttons zoom to the worst hour."""
     data = [
@@ -199,6 +205,7 @@ def per_minute(started: Sequence[LiquidationStarted], calls: Sequence[MarginCall
     if worst:
         near = [moment(worst.start_us - HOUR_US // 2), moment(worst.start_us + 3 * HOUR_US // 2)]
         figure_layout["updatemenus"] = [_zoom(near)]
+        figure_layout["margin"]["t"] = 84
     return {"data": data, "layout": figure_layout}
 
 
@@ -208,7 +215,7 @@ def _zoom(near: list[str]) -> Figure:
         "direction": "right",
         "x": 1,
         "xanchor": "right",
-        "y": 1.02,
+        "y": 1.1,
         "yanchor": "bottom",
         "buttons": [
             {"label": "whole window", "method": "relayout", "args": [{"xaxis.autorange": True}]},
@@ -262,7 +269,7 @@ def containment(completed: Sequence[LiquidationCompleted]) -> Figure:
                 "text": [done.liquidation_id for done in points],
                 "hovertemplate": "%{text}<br>collateral %{x:,.2f}<br>loss %{y:,.2f} USDT<extra></extra>",
                 "name": f"{name} ({len(points):,})",
-                "marker": {"color": colour, "size": 5, "opacity": 0.55},
+                "marker": {"color": colour, "size": 4, "opacity": 0.4},
             }
         )
     ends = [min(edges), max(edges) * 2]

@@ -1,23 +1,25 @@
 """One run from the first bar to the report: set up, close the loop, fold the journal again, sum up, write the page."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
-from examples.crash import case, terminal
+from examples.crash import terminal
 from examples.crash.accounts import generate
-from examples.crash.audit import Audit, fold_again
+from examples.crash.case import case_of, choose
 from examples.crash.chronicle import Figures, figures
 from examples.crash.embedded import Embedded
-from examples.crash.market import INSTRUMENTS, read_minutes
+from examples.crash.history import History
+from examples.crash.market import read_minutes
 from examples.crash.report import Story, write_report
 from examples.crash.simulation import Simulation
 from ringfence_schemas.frames import Settings
 from ringfence_schemas.outcomes import LiquidationStarted
+from ringfence_streams.audit import Findings, ShardAudit
 from ringfence_streams.engine import Engine
 from ringfence_streams.folding import CoreReplicas
 from ringfence_streams.port import Log
@@ -64,14 +66,14 @@ class Result:
     """What a run gave."""
 
     digest: str
-    inputs: int
     figures: Figures
-    audit: Audit
+    findings: Findings
+    history: History
     story: Story
 
 
 async def run(options: Options, console: Console) -> Result:
-    """The whole example.  Raises LogError when the log or its journal is not sound."""
+    """The whole example.  Raises LogError or Divergence when the log is not sound."""
     stopwatch = Stopwatch()
     with stopwatch.part("set-up"):
         minutes = read_minutes(options.from_us, options.to_us)
@@ -82,23 +84,24 @@ async def run(options: Options, console: Console) -> Result:
     log = SqliteLog(options.log)
     try:
         with stopwatch.part("run"), terminal.Display(console, minutes) as display:
-            inputs = await _close_the_loop(log, simulation, len(minutes), display)
+            await _close_the_loop(log, simulation, len(minutes), display)
         liquidated = {(start.account, start.instrument) for start in simulation.chronicle.every(LiquidationStarted)}
-        key = case.choose(simulation.crowd.top_ups, liquidated)
-        with stopwatch.part("folding the journal again"), terminal.verifying(console) as advance:
-            audit = await fold_again(log, key, advance)
+        key = choose(simulation.crowd.top_ups, liquidated)
+        history = History(key)
+        with stopwatch.part("verification"), terminal.verifying(console) as advance:
+            findings = await _verify(log, history, advance)
     finally:
         await log.close()
-    funds = {name: audit.fund(name) for name in INSTRUMENTS}
+    funds = {name: points[-1][1] for name, points in history.funds.items()}
     summary = figures(simulation.chronicle, simulation.crowd.topped_up, funds)
-    shown = key and case.build(key, audit.views, minutes, simulation.fundings, simulation.crowd.top_ups)
+    shown = case_of(key, history.views, simulation.crowd.top_ups) if key and history.views else None
     digest = simulation.decisions_digest
-    story = Story(options.seed, digest, minutes, traders, simulation.chronicle, summary, audit.funds, shown or None)
+    story = Story(options.seed, digest, minutes, traders, simulation.chronicle, summary, history.funds, shown)
     terminal.show_figures(console, summary)
     with stopwatch.part("report"):
         write_report(options.report, story)
-    result = Result(digest, inputs, summary, audit, story)
-    terminal.show_proof(console, digest, simulation.chronicle.count, inputs, audit, stopwatch.seconds)
+    result = Result(digest, summary, findings, history, story)
+    terminal.show_proof(console, digest, findings, stopwatch.seconds)
     terminal.show_next(console, options.log, options.report)
     return result
 
@@ -113,8 +116,8 @@ def _start_fresh(options: Options, console: Console) -> None:
         console.print(f"Replacing the log that an earlier run left in {terminal.shown(options.log)}.\n")
 
 
-async def _close_the_loop(log: Log, simulation: Simulation, minutes: int, display: terminal.Display) -> int:
-    """Minute by minute: prices in, decisions out, reactions in.  Returns the number of inputs."""
+async def _close_the_loop(log: Log, simulation: Simulation, minutes: int, display: terminal.Display) -> None:
+    """Minute by minute: prices in, decisions out, reactions in."""
     engine = Engine(log, [Settings(clock="events")], CoreReplicas())
     embedded = Embedded(log, engine)
     for number in range(minutes):
@@ -123,4 +126,16 @@ async def _close_the_loop(log: Log, simulation: Simulation, minutes: int, displa
         display.show(number, simulation.desk, simulation.chronicle, embedded.inputs)
     simulation.observe(await embedded.turn(simulation.last_turn()))
     await engine.release()
-    return embedded.inputs
+
+
+async def _verify(log: Log, history: History, advance: Callable[[int, int], None]) -> Findings:
+    """What ``ringfence verify`` does.  Raises Divergence when the log does not hold what the fold gives."""
+
+    def watch(audit: ShardAudit) -> None:
+        history.note(audit)
+        advance(audit.offset, audit.end)
+
+    audit = ShardAudit(log, 0, 1, unbranched=True)
+    await audit.run(watch)
+    history.close(audit)
+    return audit.findings

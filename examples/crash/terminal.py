@@ -13,11 +13,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from examples.crash.accounts import Trader, count_by_strategy
-from examples.crash.audit import Audit
 from examples.crash.chronicle import Chronicle, Figures
 from examples.crash.desk import Desk
 from examples.crash.market import INSTRUMENTS, SECOND_US, SYMBOLS, Minute
 from ringfence_schemas.outcomes import LiquidationStarted
+from ringfence_streams.audit import Findings
 
 REPORT_EVERY_MINUTES = 360
 
@@ -53,7 +53,7 @@ class Display:
         self._progress = _bar(console, "{task.fields[time]}", "{task.fields[line]}")
         self._task = TaskID(0)
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> Self:
         self._progress.start()
         self._task = self._progress.add_task("", total=len(self._minutes), time="", line="")
         return self
@@ -83,7 +83,9 @@ def _bar(console: Console, before: str, after: str) -> Progress:
 @contextmanager
 def verifying(console: Console) -> Iterator[Callable[[int, int], None]]:
     """Progress of folding again; yields what is to be told frames done and frames in all."""
-    with _bar(console, "folding the journal again", "{task.completed:,.0f} of {task.total:,.0f} frames") as progress:
+    with _bar(
+        console, "verifying: the journal is folded again", "{task.completed:,.0f} of {task.total:,.0f} frames"
+    ) as progress:
         task = progress.add_task("", total=1)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -123,20 +125,22 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str]]:
     if biggest := figures.biggest:
         loss, collateral = Decimal(biggest.loss), Decimal(biggest.collateral)
         wallet = f"its wallet {Decimal(biggest.wallet_before):,.2f} before, {Decimal(biggest.wallet_after):,.2f} after"
-        yield "Biggest single loss", f"{loss:,.2f} of {collateral:,.2f} USDT collateral ({biggest.account}); {wallet}"
+        yield (
+            "Biggest single loss",
+            f"{loss:,.2f} of {collateral:,.2f} USDT collateral ({biggest.account}, {biggest.instrument}); {wallet}",
+        )
     refusals = ", ".join(f"{count:,} {code}" for code, count in figures.refusals.most_common())
     yield "Refused inputs", refusals or "none"
 
 
-def show_proof(
-    console: Console, digest: str, decisions: int, inputs: int, audit: Audit, seconds: dict[str, float]
-) -> None:
+def show_proof(console: Console, digest: str, findings: Findings, seconds: dict[str, float]) -> None:
     """What can be checked, and how long each part took."""
+    decisions = findings.decisions.total()
     console.print(
-        f"[bold]Verified:[/] folding the journal again from its first frame gave the same bytes in every one of "
-        f"{audit.frames:,} frames ({inputs:,} inputs, {audit.outcomes:,} outcomes)."
+        f"[bold]Verified:[/] the journal of {findings.frames:,} frames and {findings.inputs:,} inputs was folded anew; "
+        f"state, {decisions:,} decisions, {findings.views:,} views and the ledger are the same to the byte."
     )
-    console.print(f"[bold]Decisions digest:[/] {digest} over {decisions:,} decisions; same options, same digest.")
+    console.print(f"[bold]Decisions digest:[/] {digest}; the same options give the same digest.")
     console.print("Seconds: " + ", ".join(f"{part} {duration:.1f}" for part, duration in seconds.items()) + ".\n")
 
 

@@ -71,7 +71,7 @@ def cards(figures: Figures) -> Iterator[tuple[str, str, str]]:
     saved = figures.saved_accounts / max(1, figures.called_accounts)
     yield "Margin calls", f"{figures.calls['called']:,}", f"{figures.called_accounts:,} accounts called"
     yield "Liquidations", f"{results.total():,}", ends
-    yield "Losses inside buckets, USDT", f"{figures.loss:,.0f}", collateral
+    yield "Losses in buckets, USDT", f"{figures.loss:,.0f}", collateral
     yield "Shortfalls, USDT", f"{figures.shortfall:,.0f}", paid
     yield "Insurance funds, USDT", f"{after:,.0f}", f"{before:,.0f} before"
     yield "Saved by a top-up", f"{saved:.1%}", f"{figures.saved_accounts:,} of the called accounts"
@@ -105,4 +105,5 @@ def case_text(case: Case) -> str:
         f"{len(case.top_ups)} top-ups (together {money:,.2f} USDT) moves that price a step away from the mark.</p>"
         "<p>Below: the equity of the position, which follows the mark, and the maintenance margin. Where the two lines "
         "meet the position is liquidated; a top-up lifts equity by exactly its amount.</p>"
+        "<p>The engine's own numbers at the end of every minute, read while the journal was folded again.</p>"
     )

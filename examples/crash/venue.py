@@ -19,7 +19,7 @@ ASSET = "USDT"
 ASSET_DECIMALS = 6
 DEFAULT_LEVERAGE = 10
 MARGIN_CALL_LEVELS = ("3", "2", "1.3")
-RECOVER = "0.5"
+RECOVER = "1"
 FUND_SEED = "100000"
 TAKER_FEE = Decimal("0.0005")
 MAKER_REBATE = Decimal("0.00005")
@@ -38,7 +38,7 @@ class Contract:
 
 
 BY_ORDER = Liquidation(
-    mode="order", target="1.5", full_below="500", max_steps=3, deadline_us=ORDER_DEADLINE_US, fee_rate="0.001"
+    mode="order", target="2.5", full_below="500", max_steps=3, deadline_us=ORDER_DEADLINE_US, fee_rate="0.001"
 )
 BY_TAKEOVER = Liquidation(mode="takeover", takeover_price="mark", residual="fund")
 

@@ -171,11 +171,11 @@ def test_the_executor_fills_most_orders_and_fails_on_some() -> None:
     assert any(not answer for answer in answers)
 
 
-def test_beyond_its_limit_about_half_of_the_orders_stay_unfilled() -> None:
-    """At 80, below the limit of 90, 400 orders get about 200 reports `unfilled` more than within it."""
+def test_beyond_its_limit_seven_in_ten_orders_stay_unfilled() -> None:
+    """At 80, below the limit of 90, about 280 of 400 orders are reported `unfilled`, beside the usual few."""
     answers = worked([order(number) for number in range(400)], "80")
     unfilled = sum(isinstance(one, LiquidationReport) and one.result == "unfilled" for a in answers for one in a)
-    assert 170 < unfilled < 250
+    assert 260 < unfilled < 310
 
 
 def test_the_rest_of_a_partly_filled_order_follows_in_the_next_minute() -> None:
@@ -191,15 +191,15 @@ def test_the_rest_of_a_partly_filled_order_follows_in_the_next_minute() -> None:
     assert rest.keys() == partly.keys()
 
 
-def test_who_tops_up_brings_the_ratio_back_to_three() -> None:
-    """Equity 15 on maintenance 10 needs 15 more; with 100 in its wallet the account adds that and deposits nothing."""
+def test_who_tops_up_brings_the_ratio_back_to_ten() -> None:
+    """Equity 15 on maintenance 10 needs 85 more; with 100 in its wallet the account adds that and deposits nothing."""
     trader = Trader("A1", Strategy.TOPS_UP, Decimal(100), (Plan("DOT-USDT-PERP", True, 10, Decimal(20), 0),))
     desk, outbox, crowd = desk_at(QUIET), Outbox(), Crowd([trader], random.Random(1))
     desk.see_wallet(Wallet(account="A1", asset="USDT", balance="100"))
     crowd.answer([call("A1", "15", "10")], desk, outbox)
     (answer,) = outbox.take()
     assert isinstance(answer, AddMargin)
-    assert Decimal(answer.amount) == 15
+    assert Decimal(answer.amount) == 85
     assert crowd.topped_up == {("A1", "DOT-USDT-PERP")}
 
 
