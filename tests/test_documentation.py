@@ -43,6 +43,13 @@ def test_a_link_to_a_missing_file_or_heading_is_reported(tmp_path: Path) -> None
     assert broken_links(page) == ["absent.md#", "#another-thing"]
 
 
+def test_every_decision_record_is_listed_and_every_listed_record_exists() -> None:
+    """The table of decisions names exactly the records that stand beside it."""
+    folder = ROOT / "docs" / "adr"
+    listed = {target for target, _ in LINK.findall((folder / "README.md").read_text(encoding="utf-8"))}
+    assert listed - {"template.md"} == {path.name for path in folder.glob("[0-9]*.md")}
+
+
 def test_the_reference_has_a_place_for_every_type_refusal_code_and_command() -> None:
     """Every input, outcome and refusal code stands in the reference under its name on the wire, every command too."""
     pages = reference.pages()
