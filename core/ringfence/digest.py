@@ -33,8 +33,8 @@ def link(state: State, account: Account, content: bytes, bucket: Bucket | None, 
 
 
 def bucket_bytes(bucket: Bucket) -> bytes:
-    """Everything a bucket holds, its status apart."""
-    return b"%a|%x|%x|%x|%x|%x|%x|%x|%d|%d|%a" % (
+    """Everything a bucket holds, its status apart.  What its closings returned stands for their part of the wallet."""
+    return b"%a|%x|%x|%x|%x|%x|%x|%x|%x|%d|%d|%a" % (
         bucket.book.name,
         bucket.size,
         bucket.cash,
@@ -43,6 +43,7 @@ def bucket_bytes(bucket: Bucket) -> bytes:
         bucket.funding_paid,
         bucket.put_in,
         bucket.taken_out,
+        bucket.returned,
         bucket.cases,
         bucket.liquidations,
         bucket.leverage,
@@ -59,8 +60,7 @@ def restate(state: State, bucket: Bucket) -> None:
 def _overlay(bucket: Bucket) -> int:
     run, account = bucket.liquidation, bucket.account.name
     running = None if run is None else (run.number, run.step, run.ordered, run.filled, run.deadline_us, run.fees)
-    wallet = bucket.book.asset.wallets.get(account, 0)
-    return term_of(b"bucket|%a|%d|%x|%a|" % (account, bucket.level, wallet, running) + bucket_bytes(bucket))
+    return term_of(b"bucket|%a|%d|%a|" % (account, bucket.level, running) + bucket_bytes(bucket))
 
 
 def state_digest(state: State) -> bytes:

@@ -247,6 +247,7 @@ def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None
             ledger.bucket_to_fund(bucket, residual, "residual")
         elif residual:
             ledger.release(bucket, residual, "close")
+            bucket.returned += residual
     if bucket.cash:
         ledger.round_off(bucket)
     if run is not None:

@@ -32,6 +32,7 @@ _BUCKET: Final = (
     "funding_paid",
     "put_in",
     "taken_out",
+    "returned",
     "level",
     "cases",
     "liquidations",

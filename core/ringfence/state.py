@@ -87,6 +87,7 @@ class Bucket:
         "posted",
         "put_in",
         "realised",
+        "returned",
         "size",
         "slot",
         "taken_out",
@@ -109,6 +110,8 @@ class Bucket:
         """Gross amount that came into the bucket since it opened, in units of the asset."""
         self.taken_out = 0
         """Gross amount that went to the wallet since it opened, in units of the asset."""
+        self.returned = 0
+        """Gross amount that its closings gave back to the wallet, over its whole life, in units of the asset."""
         self.level = 0
         """Margin call level: 0 none, 1 the mildest.  Above 0 a case is open."""
         self.cases = 0
