@@ -47,16 +47,13 @@ class Console:
             self.say(f"{problem.code}: {problem.message}\n{' ' * len('ringfence: ')}{problem.remedy}")
 
     @contextmanager
-    def logging(self, name: str = "ringfence_streams", level: int = logging.INFO) -> Iterator[None]:
-        """Write what the library logs as lines of this console."""
-        logger, handler = logging.getLogger(name), _Handler(self)
-        previous = logger.level
+    def logging(self, name: str, level: int) -> Iterator[None]:
+        """Write what a library logs as lines of this console."""
+        logger, handler = logging.getLogger(name), _Handler(self, level)
         logger.addHandler(handler)
-        logger.setLevel(level)
         try:
             yield
         finally:
-            logger.setLevel(previous)
             logger.removeHandler(handler)
 
     def progress(self, what: str, total: int | None = None) -> Progress:
@@ -67,8 +64,8 @@ class Console:
 class _Handler(logging.Handler):
     """Passes log records on to a console."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__()
+    def __init__(self, console: Console, level: int) -> None:
+        super().__init__(level)
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -122,6 +119,11 @@ def _bar(*, with_total: bool) -> RichProgress:
         TextColumn("{task.fields[note]}"),
     ]
     return RichProgress(*columns, console=RichConsole(stderr=True), transient=True)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things, in words: 1 line, 2 lines."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 console = Console()

@@ -16,7 +16,7 @@ from ringfence_schemas.frames import Settings
 from ringfence_schemas.outcomes import Decision, Outcome, encode
 from ringfence_schemas.reading import InputRefused, decode_input
 from ringfence_streams.cli.checks import Check, Entry, fold_entry
-from ringfence_streams.cli.console import console
+from ringfence_streams.cli.console import console, counted
 from ringfence_streams.cli.garbage import tune_garbage_collection
 from ringfence_streams.cli.lines import Chunk, FileArgument, Lines, opened_lines, silent, write_out
 from ringfence_streams.cli.problems import Exit, Problem
@@ -119,7 +119,7 @@ class Filter:
             self.check.finish()
         except InvariantBroken as broken:
             raise _broken(broken, "at the end: ") from broken
-        console.say(f"all invariants hold over {self.fold.inputs} inputs", inputs=self.fold.inputs)
+        console.say(f"all invariants hold over {counted(self.fold.inputs, 'input')}", inputs=self.fold.inputs)
 
 
 def read_entry(number: int, line: bytes) -> Entry:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from ringfence_schemas.frames import Frame, FrameInput, frame_hash
-from ringfence_schemas.topics import JOURNAL
+from ringfence_schemas.topics import DEAD_LETTER_SUFFIX, JOURNAL
 from ringfence_streams.folding import read_frame
 from ringfence_streams.port import Record
 
@@ -18,8 +18,10 @@ def line_of(record: Record) -> bytes:
     """A record as one JSON line: its own bytes where they are one, a frame's content, else `envelope_of`."""
     if record.topic == JOURNAL:
         return orjson.dumps(frame_object(record), option=_READABLE)
-    if record.value is not None and b"\n" not in record.value and is_json(record.value):
-        return record.value + b"\n"
+    value = record.value
+    own = value is not None and b"\n" not in value and is_json(value) and not record.topic.endswith(DEAD_LETTER_SUFFIX)
+    if own and value:
+        return value + b"\n"
     return envelope_of(record)
 
 

@@ -12,7 +12,7 @@ import typer
 
 from ringfence_schemas.reading import INPUT_STRUCTS, InputRefused, decode_input
 from ringfence_schemas.topics import INPUT_TOPIC, key_of
-from ringfence_streams.cli.console import console
+from ringfence_streams.cli.console import console, counted
 from ringfence_streams.cli.lines import Chunk, FileArgument, opened_lines, silent
 from ringfence_streams.cli.logs import LogOption, OpenedLog, ShardsOption, opened_log
 from ringfence_streams.cli.problems import Exit, Problem
@@ -60,7 +60,7 @@ def publish(
     if publishing.rejected and not keep_going:
         raise Problem(
             "lines_rejected",
-            f"{publishing.rejected} lines belong to no topic and were not published; all others were",
+            f"{counted(publishing.rejected, 'line')} without a topic not published; all others were",
             f"Mend and publish them: {rejects}" if rejects else "Mend them, or keep them apart with --rejects FILE",
         )
 

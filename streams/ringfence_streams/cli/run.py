@@ -12,10 +12,11 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from ringfence_schemas.frames import Clock, Settings
-from ringfence_streams.cli.console import console
+from ringfence_streams.cli.console import console, counted
 from ringfence_streams.cli.durations import duration_us
 from ringfence_streams.cli.garbage import tune_garbage_collection
 from ringfence_streams.cli.logs import LogOption, ShardsOption, opened_log
@@ -29,8 +30,6 @@ from ringfence_streams.shard import Mode, Shard
 _LIBRARY: Final = "ringfence_streams"
 _LOOK_S: Final = 0.05
 _STATES: Final = {Mode.FOLLOWING: "following", Mode.OWNING: "owner", Mode.STOPPED: "stopped"}
-
-Duration = Annotated[str, typer.Option(metavar="TIME")]
 
 
 def run(
@@ -71,23 +70,15 @@ def run(
     ```
     """
     motion = MotionSettings(max_clock_step_us=duration_us("--max-clock-step", max_clock_step), stand_by=stand_by)
-    id_window_us, skew_us = duration_us("--id-window", id_window), duration_us("--max-skew", max_skew)
+    common = Settings(
+        clock=clock,
+        id_window_us=duration_us("--id-window", id_window),
+        skew_us=duration_us("--max-skew", max_skew),
+        engine=f"ringfence {version('ringfence')}",
+        ledger=ledger,
+    )
     with opened_log(log, create=True, shards=shards) as opened:
-        count = shards or opened.shards
-        if shard and max(shard) >= count:
-            raise Problem("no_such_shard", f"--shard {max(shard)}: the log has {count} shards", "They count from 0")
-        settings = [
-            Settings(
-                shard=each,
-                shards=count,
-                clock=clock,
-                id_window_us=id_window_us,
-                skew_us=skew_us,
-                engine=f"ringfence {version('ringfence')}",
-                ledger=ledger,
-            )
-            for each in sorted(set(shard or range(count)))
-        ]
+        settings = list(_settings(common, shards or opened.shards, shard))
         engine = Engine(opened.log, settings, CoreReplicas(), motion=motion)
         try:
             opened.run(_drained(engine) if drain else _running(engine))
@@ -96,6 +87,15 @@ def run(
         except Exception as fault:
             traceback.print_exc()
             raise _fault(fault) from fault
+
+
+def _settings(common: Settings, shards: int, chosen: Sequence[int] | None) -> Iterator[Settings]:
+    """Yield the settings of every chosen shard.  Raises Problem when there is no such shard."""
+    if chosen and max(chosen) >= shards:
+        message = f"--shard {max(chosen)}: the log has {counted(shards, 'shard')}"
+        raise Problem("no_such_shard", message, "Shards count from 0")
+    for shard in sorted(set(chosen or range(shards))):
+        yield msgspec.structs.replace(common, shard=shard, shards=shards)
 
 
 async def _running(engine: Engine) -> None:
@@ -145,11 +145,12 @@ def _states_told(shards: Sequence[Shard]) -> Iterator[Callable[[], None]]:
             told[number] = mode
             if mode is Mode.OWNING:
                 tune_garbage_collection()  # what recovery built stays
-            done = f", {shard.progress.frames} frames, {shard.progress.inputs} inputs" if mode is Mode.STOPPED else ""
+            done = f" after {counted(shard.progress.inputs, 'input')}" if mode is Mode.STOPPED else ""
             console.say(f"shard {number}: {_STATES[mode]}{done}", shard=number, state=_STATES[mode])
 
     logger, watcher = logging.getLogger(_LIBRARY), _Watcher(look)
-    with console.logging(_LIBRARY):
+    logger.setLevel(logging.INFO)
+    with console.logging(_LIBRARY, logging.WARNING):
         logger.addHandler(watcher)
         look()
         try:

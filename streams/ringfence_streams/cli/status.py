@@ -15,7 +15,7 @@ from ringfence.replica import Replica
 from ringfence_schemas.frames import Settings
 from ringfence_schemas.topics import ACCOUNT_TOPICS, INPUT_TOPICS, VIEW_TOPICS
 from ringfence_streams.brokerlog import OUTPUTS
-from ringfence_streams.cli.console import console
+from ringfence_streams.cli.console import console, counted
 from ringfence_streams.cli.lines import write_out
 from ringfence_streams.cli.logs import LogOption, opened_log
 from ringfence_streams.folding import CoreReplicas
@@ -129,9 +129,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"  chain     epoch {found['epoch']}, seq {found['seq']}, head {found['head']}"
     last = "-" if found["last_frame_us"] is None else moment(found["last_frame_us"])
     yield f"  time      engine {moment(found['engine_time_us'])}, last frame {last} (clock {found['clock']})"
-    yield f"  inputs    {', '.join(f'{count:,} {name}' for name, count in found['counts'].items())}".replace("_", " ")
-    business = [(found[name], name.replace("_", " ")) for name in ("positions", "margin_calls", "liquidations")]
-    yield f"  open      {found['accounts']:,} accounts, {', '.join(f'{count:,} {name}' for count, name in business)}"
+    counts = found["counts"]
+    ends = ", ".join(f"{counts[name]:,} {name.replace('_', ' ')}" for name in ("applied", "already_applied", "refused"))
+    yield f"  inputs    {counts['inputs']:,}: {ends}"
+    nouns = {"accounts": "account", "positions": "position", "margin_calls": "call", "liquidations": "liquidation"}
+    yield f"  open      {', '.join(counted(found[name], noun) for name, noun in nouns.items())}"
     yield f"  outputs   {', '.join(f'{topic} {count:,}' for topic, count in found['outputs'].items()) or 'none'}"
     yield f"  state     {found['state']}"
     columns = ("topic", "partition", "position", "end", "lag")

@@ -10,6 +10,7 @@ import typer
 
 from ringfence_schemas.topics import INPUT_TOPICS, JOURNAL
 from ringfence_streams.brokerlog import OUTPUTS
+from ringfence_streams.cli.console import counted
 from ringfence_streams.cli.frames import envelope_of, line_of
 from ringfence_streams.cli.lines import write_out
 from ringfence_streams.cli.logs import LogOption, opened_log
@@ -51,7 +52,8 @@ def tail(
         raise Problem("unknown_topic", f"There is no topic {topic!r}", f"Use one of {', '.join(TOPICS)}")
     with opened_log(log) as opened:
         if partition is not None and partition >= opened.shards:
-            raise Problem("no_such_partition", f"{topic} has {opened.shards} partitions", "They count from 0")
+            message = f"{topic} has {counted(opened.shards, 'partition')}"
+            raise Problem("no_such_partition", message, "Partitions count from 0")
         sources = [Source(topic, p) for p in (range(opened.shards) if partition is None else [partition])]
         opened.run(_print(opened.log, sources, start, follow=follow, render=envelope_of if envelope else line_of))
 

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from ringfence_streams.audit import Divergence, ShardAudit
-from ringfence_streams.cli.console import console
+from ringfence_streams.cli.console import console, counted
 from ringfence_streams.cli.garbage import tune_garbage_collection
 from ringfence_streams.cli.lines import write_out
 from ringfence_streams.cli.logs import LogOption, opened_log
@@ -74,11 +74,12 @@ def summary_of(audit: ShardAudit, seconds: float) -> dict[str, Any]:
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
     yield f"shard {summary['shard']}: verified through epoch {summary['epoch']}, seq {summary['seq']}"
     yield f"  head {summary['head']}, state {summary['state']}"
-    yield f"  {summary['frames']:,} frames, {summary['epochs']:,} epochs, {summary['inputs']:,} inputs"
+    read = (counted(summary[name], name[:-1]) for name in ("frames", "epochs", "inputs", "views", "snapshots"))
+    yield f"  {', '.join(read)}"
     decisions = ", ".join(f"{topic} {count:,}" for topic, count in summary["decisions"].items())
     yield f"  decisions: {decisions or 'none'}"
-    yield f"  {summary['views']:,} views, {summary['snapshots']:,} snapshots"
-    yield f"  {summary['accounts']:,} accounts with chains of {summary['account_links']:,} links; assets sum to zero"
+    chains = f"{counted(summary['accounts'], 'account')} with chains of {counted(summary['account_links'], 'link')}"
+    yield f"  {chains}; every asset sums to zero"
     yield f"  {summary['inputs_per_second']:,} inputs/s"
 
 
