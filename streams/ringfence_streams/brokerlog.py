@@ -9,7 +9,7 @@ from ringfence_schemas.partitioning import partition_of
 from ringfence_schemas.topics import ACCOUNT_TOPICS, DEAD_LETTER_SUFFIX, INPUT_TOPICS, JOURNAL, OUTPUT_TOPICS
 from ringfence_streams.broker import Broker, Producer
 from ringfence_streams.chained import ChainedOwnership
-from ringfence_streams.clock import Clock, MachineClock
+from ringfence_streams.clock import Clock
 from ringfence_streams.errors import LogUnsuitable
 from ringfence_streams.merge import MergingReader
 from ringfence_streams.motion import MotionSettings
@@ -27,18 +27,9 @@ class BrokerLog:
 
     beats_when_idle = True
 
-    def __init__(
-        self,
-        broker: Broker,
-        snapshots: SnapshotStore,
-        *,
-        motion: MotionSettings | None = None,
-        clock: Clock | None = None,
-    ) -> None:
+    def __init__(self, broker: Broker, snapshots: SnapshotStore) -> None:
         self._broker = broker
         self._snapshots = snapshots
-        self._motion = motion or MotionSettings()
-        self._clock = clock or MachineClock()
         self._inputs: Producer | None = None
         self._partitions: dict[str, int] = {}
 
@@ -101,19 +92,17 @@ class BrokerLog:
             await acknowledgement
         return len(sent)
 
-    async def eligible(self, shard: int, *, released: bool, idle_us: int) -> bool:
+    async def eligible(self, shard: int, *, vacant: bool) -> bool:
         """T1: assigned here, and the head is a release frame or has not moved for the lease."""
-        if not await self._broker.assigned(shard):
-            return False
-        return released or idle_us >= self._motion.lease_us
+        return vacant and await self._broker.assigned(shard)
 
     def reader(self, shard: int, positions: Mapping[Source, SourceRange]) -> MergingReader:
         """A reader of the shard's own partitions of account topics and of all partitions of the others."""
         return MergingReader(self._broker, self._sources(shard), positions)
 
-    def ownership(self, shard: int) -> ChainedOwnership:
+    def ownership(self, shard: int, motion: MotionSettings, clock: Clock) -> ChainedOwnership:
         """A fresh ownership with producer sessions of its own (W1)."""
-        return ChainedOwnership(self._broker, shard, OUTPUTS, self._motion, self._clock)
+        return ChainedOwnership(self._broker, shard, OUTPUTS, motion, clock)
 
     async def resign(self, shard: int) -> None:
         """Nothing to give back: only the journal says who owns a shard."""

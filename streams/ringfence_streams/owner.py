@@ -44,7 +44,7 @@ class Owner:
         progress: Progress,
     ) -> None:
         self.state = follower.state
-        self.ownership = log.ownership(settings.shard)
+        self.ownership = log.ownership(settings.shard, motion, clock)
         self._progress = progress
         self._log = log
         self._settings = settings

@@ -14,6 +14,8 @@ import msgspec
 
 from ringfence.chain import Head
 from ringfence_schemas.frames import Frame, FrameInput, Published, Settings, SourceRange, TopicIdentity
+from ringfence_streams.clock import Clock
+from ringfence_streams.motion import MotionSettings
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -306,15 +308,18 @@ class Log(Protocol):
         """Append inputs to their topics, in order; returns how many, once they are durable."""
         ...
 
-    async def eligible(self, shard: int, *, released: bool, idle_us: int) -> bool:
-        """T1: whether this process may take the shard over now."""
+    async def eligible(self, shard: int, *, vacant: bool) -> bool:
+        """T1: whether this process may take the shard over now.
+
+        `vacant`: the head is a release frame, or it has not moved for the lease.
+        """
         ...
 
     def reader(self, shard: int, positions: Mapping[Source, SourceRange]) -> SourceReader:
         """A reader of the shard's sources that goes on after `positions`."""
         ...
 
-    def ownership(self, shard: int) -> Ownership:
+    def ownership(self, shard: int, motion: MotionSettings, clock: Clock) -> Ownership:
         """A fresh ownership: one producer session (W1)."""
         ...
 

@@ -123,8 +123,9 @@ class Shard:
         elif await self._follower.catch_up(self._log):  # T1: a follower tails the journal
             self._moved_us = now_us
         follower = self._follower
-        idle_us = int((now_us - self._moved_us) / self._patience)
-        if not await self._log.eligible(shard, released=follower.state.released, idle_us=idle_us):
+        patience_us = self._patience * self._motion.lease_us
+        vacant = follower.state.released or now_us - self._moved_us >= patience_us
+        if not await self._log.eligible(shard, vacant=vacant):
             if not self._motion.stand_by:
                 raise ShardOwned(f"Shard {shard} is owned by another process")
             return False

@@ -20,6 +20,7 @@ from ringfence_schemas.topics import ACCOUNT_TOPICS, INPUT_TOPICS, JOURNAL
 from ringfence_streams.clock import Clock, MachineClock
 from ringfence_streams.envelope import is_view, standard_headers
 from ringfence_streams.errors import JournalDamaged, LogUnsuitable, OwnershipLost
+from ringfence_streams.motion import MotionSettings
 from ringfence_streams.port import Bounds, Entry, Headers, Message, OutcomeRecord, Record, Source, Standing
 from ringfence_streams.snapshots import GENERATIONS
 from ringfence_streams.sqlite_store import OwnerLock, SqliteStore
@@ -136,7 +137,7 @@ class SqliteLog:
             )
         return len(rows)
 
-    async def eligible(self, shard: int, *, released: bool, idle_us: int) -> bool:  # noqa: ARG002 -- see below
+    async def eligible(self, shard: int, *, vacant: bool) -> bool:  # noqa: ARG002 -- a lock knows better
         """T1: on one host the operating system knows whether an owner lives; no lease is needed."""
         lock = self._locks.setdefault(shard, OwnerLock(f"{self.store.path}-owner-{shard}"))
         with self.store.errors():
@@ -146,8 +147,8 @@ class SqliteLog:
         """A reader in order of the append number."""
         return SqliteReader(self.store, shard, self._clock, positions)
 
-    def ownership(self, shard: int) -> SqliteOwnership:
-        """A fresh ownership."""
+    def ownership(self, shard: int, motion: MotionSettings, clock: Clock) -> SqliteOwnership:  # noqa: ARG002
+        """A fresh ownership; a transaction needs neither settings nor a clock."""
         return SqliteOwnership(self.store, shard)
 
     async def resign(self, shard: int) -> None:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from ringfence.replica import FrameOutcomes, OutcomeRecord
+from ringfence.replica import OutcomeRecord
 from ringfence_schemas.frames import FrameInput, Settings, SourceRange, content_hash
 from ringfence_schemas.topics import LIQUIDATIONS, MARGIN_CALLS, POSITIONS
 from ringfence_streams.port import Replica
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a frame gave."""
+
+    records: Sequence[OutcomeRecord]
+    count: int
+    digest: bytes
+    state_digest: bytes
 
 
 class State(msgspec.Struct):
@@ -35,7 +46,7 @@ class CountingReplica:
 
     def fold_inputs(
         self, seq: int, clock_us: int, sources: Sequence[SourceRange], inputs: Sequence[FrameInput]
-    ) -> FrameOutcomes:
+    ) -> Counted:
         """Count."""
         state = self.state
         state.clock_us = max(state.clock_us, clock_us)
@@ -57,7 +68,7 @@ class CountingReplica:
             value = msgspec.json.encode({"count": state.counts[key]})
             records.append(OutcomeRecord(POSITIONS, key, "count", None, seq, state.inputs, value))
         digest = content_hash(msgspec.json.encode([record[:-1] for record in records]))
-        return FrameOutcomes(records, digest, self.digest())
+        return Counted(records, len(records), digest, self.digest())
 
     def digest(self) -> bytes:
         """Over the whole state."""

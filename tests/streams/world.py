@@ -68,7 +68,7 @@ class Machine:
 
     def __init__(self, world: World, name: str, settings: Settings) -> None:
         self.client = world.broker.client(name, world.clock)
-        self.log = BrokerLog(self.client, world.snapshots, motion=world.motion, clock=world.clock)
+        self.log = BrokerLog(self.client, world.snapshots)
         entropy = random.Random(f"{world.seed} {name}").randbytes
         self.shard = Shard(
             self.log, settings, CountingReplicas(), motion=world.motion, clock=world.clock, entropy=entropy
