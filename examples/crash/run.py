@@ -81,7 +81,8 @@ async def run(options: Options, console: Console) -> Result:
         simulation = Simulation(options.seed, minutes, traders)
         terminal.show_start(console, options.seed, minutes, traders)
         _start_fresh(options, console)
-    log = SqliteLog(options.log)
+    # Killing the process loses nothing.  After a power failure this log is made again, so no commit waits for the disk.
+    log = SqliteLog(options.log, synchronous="NORMAL")
     try:
         with stopwatch.part("run"), terminal.Display(console, minutes) as display:
             await _close_the_loop(log, simulation, len(minutes), display)

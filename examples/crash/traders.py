@@ -47,6 +47,7 @@ class Crowd:
         self._funded: set[str] = set()
         self.top_ups: list[AddMargin] = []
         self._top_ups: Counter[tuple[str, str]] = Counter()
+        self._flipped: set[tuple[str, str]] = set()
         self._diary: defaultdict[int, list[Step]] = defaultdict(list)
         for trader in traders:
             for plan in trader.plans:
@@ -82,7 +83,7 @@ class Crowd:
                 case Strategy.REDUCES:
                     self._trade_share(call, Decimal("-0.5"), desk, outbox)
                 case Strategy.FLIPS:
-                    self._trade_share(call, Decimal(-2), desk, outbox)
+                    self._flip(call, desk, outbox)
                 case Strategy.HOLDS | Strategy.SWINGS | Strategy.MAKES_MARKETS:
                     pass
 
@@ -148,6 +149,12 @@ class Crowd:
         if amount := min(free, wanted):
             self._top_ups[call.account, call.instrument] += 1
             self.top_ups.append(outbox.add_margin(call.account, call.instrument, amount))
+
+    def _flip(self, call: MarginCall, desk: Desk, outbox: Outbox) -> None:
+        """Turn the position round, once; the second call finds the owner resigned."""
+        if (call.account, call.instrument) not in self._flipped:
+            self._flipped.add((call.account, call.instrument))
+            self._trade_share(call, Decimal(-2), desk, outbox)
 
     def _trade_share(self, call: MarginCall, share: Decimal, desk: Desk, outbox: Outbox) -> None:
         """Trade ``share`` of the position: -0.5 halves it, -2 turns it round."""
