@@ -15,6 +15,8 @@ from ringfence_streams.port import Entry, OutcomeRecord, Record, Standing
 
 _READ_RECORDS = 500
 
+Identity = tuple[str, int, str]
+
 
 @dataclass(slots=True)
 class _Sent:
@@ -61,7 +63,7 @@ class Publisher:
         Raises OutputsDiverged, and RecordsLost when acknowledged outcomes are gone.
         """
         expected = {
-            (record.topic, ordinal(record), record.key): record
+            _identity(record.topic, ordinal(record), record.key): record
             for entry in standing.unpublished
             for record in entry.outcomes
         }
@@ -180,9 +182,7 @@ class Publisher:
             ):
                 self._append(-1, _version(newest[key]), newest[key])
 
-    async def _scan(
-        self, topic: str, standing: Standing, expected: dict[tuple[str, int, str], OutcomeRecord]
-    ) -> _Output:
+    async def _scan(self, topic: str, standing: Standing, expected: dict[Identity, OutcomeRecord]) -> _Output:
         """V4: find the last ordinal in the tail of an output and compare what is there with the chain."""
         known = standing.published.get(topic)
         bounds = await self._broker.bounds(topic, self._shard)
@@ -198,8 +198,9 @@ class Publisher:
             where = f"Output {topic}/{self._shard}, offset {record.offset}"
             if place is None or place > beyond:
                 raise OutputsDiverged(f"{where}: {place} is beyond the chain, which ends at {beyond}")
-            ours = expected.get((topic, place, (record.key or b"").decode()))
-            if ours is not None and ours.value != record.value:
+            key = (record.key or b"").decode()
+            ours = expected.get(_identity(topic, place, key))
+            if ours is not None and (ours.key, ours.value) != (key, record.value):
                 raise OutputsDiverged(f"{where}: {place} has other bytes than the chain gives it")
             last = max(last, place)
         return _Output(topic, bounds.end, last)
@@ -213,6 +214,11 @@ class Publisher:
             records += [record for record in chunk if record.offset < end]
             start = chunk[-1].offset + 1
         return records
+
+
+def _identity(topic: str, place: int, key: str) -> Identity:
+    """What tells one outcome from every other: a decision's number does, a view's version needs the key too."""
+    return topic, place, key if is_view(topic) else ""
 
 
 def _version(record: Record) -> int:
