@@ -73,8 +73,10 @@ class Shard:
             try:
                 if self._owner is None and not await self._take_over():
                     await self._pause(self._clock.sleep(self._motion.heartbeat_us))
-                elif self._owner is not None and not await self._owner.advance():
-                    await self._owner.idle(self._pause)
+                elif self._owner is not None:
+                    if not await self._owner.advance():
+                        await self._owner.idle(self._pause)
+                    await asyncio.sleep(0)  # a log that never waits would let nobody else in
             except OwnershipLost as lost:
                 await self._stand_down(lost)
             except BaseException:

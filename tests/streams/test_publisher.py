@@ -1,4 +1,4 @@
-"""Claims about publishing over a broker: what an owner finds on its outputs, and what others wrote there (P1-P5, V4)."""
+"""Claims about publishing over a broker: what an owner finds on its outputs and what others write there (P1-P5, V4)."""
 
 from __future__ import annotations
 
