@@ -40,7 +40,8 @@ async def check_sources(log: Log, follower: Follower) -> None:
         bounds = await log.bounds(source.topic, source.partition)
         if read.last_offset < bounds.begin:
             continue  # retained away: the journal's copy is the truth
-        records = await log.read(source.topic, source.partition, read.last_offset, 1)
+        there = read.last_offset < bounds.end
+        records = await log.read(source.topic, source.partition, read.last_offset, 1) if there else []
         found = records[0] if records and records[0].offset == read.last_offset else None
         if found is None or content_hash(found.value or b"") != read.last_hash:
             raise SourceReplaced(

@@ -6,56 +6,10 @@ import asyncio
 
 import pytest
 
-from ringfence_schemas.frames import Settings
 from ringfence_schemas.topics import DECISION_TOPICS, LIQUIDATIONS, MARGIN_CALLS, POSITIONS
-from ringfence_streams.brokerlog import BrokerLog
 from ringfence_streams.errors import LogError, OutputsDiverged, OwnershipLost
-from ringfence_streams.memory import MemoryBroker, MemorySnapshots
-from ringfence_streams.motion import MotionSettings
-from ringfence_streams.port import Message, Record
-from ringfence_streams.shard import Shard
-from tests.streams.counting import CountingReplicas
-from tests.streams.world import audit
-
-MOTION = MotionSettings(batch_inputs=2, lease_us=0, heartbeat_us=0)
-
-
-class Node:
-    """A broker with one process after another, everything arriving at once."""
-
-    def __init__(self) -> None:
-        self.broker = MemoryBroker()
-        self.broker.create_all()
-        self.snapshots = MemorySnapshots()
-        self.written = 0
-
-    def shard(self) -> Shard:
-        """A new process."""
-        return Shard(BrokerLog(self.broker.client(), self.snapshots), Settings(), CountingReplicas(), motion=MOTION)
-
-    async def write(self, text: str) -> None:
-        """Publish one input for each letter: the letter is the key of the view that it touches."""
-        messages = []
-        for letter in text:
-            self.written += 1
-            messages.append(Message("ticks", letter, f"{letter} {self.written}".encode(), self.written))
-        await BrokerLog(self.broker.client(), self.snapshots).publish(messages)
-
-    def records(self, topic: str) -> list[Record]:
-        """What stands on an output."""
-        return self.broker.partition(topic, 0).records
-
-    def repeat(self, topic: str, offset: int) -> None:
-        """A zombie's request arrives: a record that stands there already is appended once more."""
-        record = self.records(topic)[offset]
-        self.broker.accept(
-            self.broker.open_session(self.broker.client("zombie")),
-            Record(topic, 0, -1, record.timestamp_us, record.key, record.value, record.headers),
-        )
-
-    async def audit(self) -> None:
-        """Assert all guarantees."""
-        await audit(BrokerLog(self.broker.client(), self.snapshots), Settings(), self.written)
+from ringfence_streams.port import Record
+from tests.streams.node import Node
 
 
 def test_a_view_that_a_zombie_overwrote_is_published_again() -> None:
@@ -240,5 +194,48 @@ def test_an_acknowledgement_below_the_expected_offset_ends_the_ownership() -> No
         await node.write("c")
         with pytest.raises(OwnershipLost, match="W6"):
             await shard._owner.advance()
+
+    asyncio.run(action())
+
+
+def test_an_output_acknowledged_below_the_expected_offset_ends_the_ownership() -> None:
+    """P3: an output that forgot what it acknowledged has a gap; the next owner's tail scan decides what is missing."""
+
+    async def action() -> None:
+        node = Node()
+        shard = node.shard()
+        await node.write("ab")
+        await shard.step()
+        assert shard._owner is not None
+        node.broker.truncate(LIQUIDATIONS, 0, 0)
+        await node.write("cd")
+        with pytest.raises(OwnershipLost, match="P3"):
+            await shard._owner.advance()
+
+    asyncio.run(action())
+
+
+def test_a_topic_counts_as_published_only_with_all_views_of_a_frame() -> None:
+    """F3: the last acknowledged version is a frame's only when none of its views is still on its way."""
+
+    async def action() -> None:
+        node = Node()
+        shard = node.shard()
+        await node.write("ab")
+        await shard.step()
+        assert shard._owner is not None
+        ownership = shard._owner.ownership
+        ownership.published()
+        await node.write("cd")
+        node.broker.held = True
+        await shard._owner.advance()
+        views = []
+        for _ in range(4):
+            for session, source in node.broker.waiting():
+                node.broker.deliver(session, source)
+            await ownership.settle()
+            views.append([place for place in ownership.published() if place.topic == POSITIONS])
+        assert [len(places) for places in views] == [0, 0, 1, 0], "the frame, one view, the other view, nothing"
+        assert views[2][0].number == ownership.committed()[0].seq
 
     asyncio.run(action())
