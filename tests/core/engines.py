@@ -4,14 +4,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ringfence.figures import position
 from ringfence.fold import Fold
-from ringfence.ledger import balances
 from ringfence.origins import LineOrigin
-from ringfence_schemas.decimals import decimal_text
 from ringfence_schemas.frames import Settings
 from ringfence_schemas.inputs import Event
+from ringfence_schemas.outcomes import Decision
 from ringfence_schemas.reading import InputRefused, check, decode_input
+from ringfence_streams.statement import statement as fold_statement
 from tests.core.textbook import Venue, statement
 
 Json = dict[str, Any]
@@ -60,34 +59,21 @@ class FoldEngine:
     def __init__(self, settings: Settings | None = None) -> None:
         self.fold = Fold(settings or Settings())
         self.line = 0
+        self.decisions: list[Decision] = []
 
     def apply(self, data: bytes) -> list[Json]:
         """The decisions of one input, in order."""
         self.line += 1
         origin = LineOrigin()
         try:
-            decisions = self.fold.apply(decode_input(data), origin, self.line)
+            self.decisions = self.fold.apply(decode_input(data), origin, self.line)
         except InputRefused as refused:
-            decisions = self.fold.refuse(refused, origin, self.line, data)
-        return [msgspec.to_builtins(decision) for decision in decisions]
+            self.decisions = self.fold.refuse(refused, origin, self.line, data)
+        return [msgspec.to_builtins(decision) for decision in self.decisions]
 
     def statement(self) -> list[Json]:
         """Every account in order of id, the ledger, the counts."""
-        state = self.fold.state
-        lines: list[Json] = []
-        for name in sorted(state.accounts, key=str.encode):
-            wallets = {
-                a.name: decimal_text(a.wallets[name], a.decimals) for a in state.assets.values() if name in a.wallets
-            }
-            buckets = [
-                book.buckets[name] for book in state.books.values() if name in book.buckets and book.buckets[name].size
-            ]
-            positions = sorted((msgspec.to_builtins(position(b)) for b in buckets), key=lambda p: p["instrument"])
-            lines.append({"type": "account", "account": name, "wallets": wallets, "positions": positions})
-        lines.append({"type": "ledger", "balances": balances(state.assets, state.books)})
-        counts = ("inputs", "applied", "already_applied", "refused", "outcomes")
-        lines.append({"type": "digest", **{name: getattr(self.fold, name) for name in counts}})
-        return lines
+        return [msgspec.json.decode(msgspec.json.encode(line)) for line in fold_statement(self.fold)]
 
 
 ENGINES = (TextbookEngine, FoldEngine)

@@ -14,14 +14,16 @@ DEFAULT_DECIMALS = 8
 
 @dataclass
 class Market:
-    """An instrument: the version in force, the versions still to come, its mark, its funding."""
+    """An instrument: the version in force, the greatest accepted, those still to come, its mark, its funding."""
 
     terms: Terms
-    newest: Terms
+    greatest_version: int
     pending: list[Terms] = field(default_factory=list)
     mark: Fraction | None = None
     funding_index: Fraction = Fraction(0)
     market_us: int = 0
+    changed: bool = False
+    """Whether the parameters changed since the last tick."""
     closed: bool = False
 
 

@@ -31,7 +31,8 @@ def deposit(venue: "Venue", event: "Event") -> None:
     check_decimals(venue, asset, amount)
     books.ledger.post("external", f"bucket|{account}|{event['instrument']}", asset, amount)
     position.put(amount)
-    venue.ladder.added(position)
+    venue.ladder.cure(position)
+    venue.ladder.judge(position)
 
 
 def withdrawal(venue: "Venue", event: "Event") -> None:
@@ -67,7 +68,8 @@ def add_margin(venue: "Venue", event: "Event") -> None:
     if venue.books.wallet(event["account"], market.terms.settle_asset) < amount:
         raise Refused("insufficient_wallet")
     venue.books.commit(position, amount)
-    venue.ladder.added(position)
+    venue.ladder.cure(position)
+    venue.ladder.judge(position)
 
 
 def remove_margin(venue: "Venue", event: "Event") -> None:

@@ -68,7 +68,6 @@ class Ladder:
             self.start(position)
         else:
             self.call(position)
-        position.judged_version = market.terms.version
 
     def call(self, position: Position) -> None:
         """Deepen a call at its level; ease it only beyond the level's hysteresis."""
@@ -76,22 +75,22 @@ class Ladder:
         mark, terms = market.mark, market.terms
         assert mark is not None
         deepest, before = position.deepest(terms, mark), position.level
-        shallowest = position.deepest(terms, mark, 1 + terms.recover, strict=True)
-        if deepest > before:
-            if position.case_id is None:
+        # Where equity and maintenance are both zero only the first of the two conditions holds.
+        shallowest = position.deepest(terms, mark, 1 + terms.recover, strict=True) or deepest
+        if deepest is not None and (before is None or deepest < before):
+            if before is None:
                 position.case_id = self.venue.number(position.account, position.instrument, "c")
-            self.announce(position, "called" if before == 0 else "escalated", deepest)
-        elif shallowest < before:
-            self.announce(position, "eased" if shallowest else "recovered", shallowest)
+            self.announce(position, "called" if before is None else "escalated", deepest)
+        elif before is not None and (shallowest is None or shallowest > before):
+            self.announce(position, "recovered" if shallowest is None else "eased", shallowest)
 
-    def announce(self, position: Position, status: str, level: int) -> None:
+    def announce(self, position: Position, status: str, level: Fraction | None) -> None:
         """Publish a margin call; a case ends with `recovered`."""
         market, decimals = self.market(position), self.decimals(position)
-        mark, levels = market.mark, market.terms.levels
+        mark, missing = market.mark, Fraction(0)
         assert mark is not None
-        missing = Fraction(0)
-        if level:
-            missing = max(missing, -position.gap(market.terms, mark, levels[level - 1]))
+        if level is not None:
+            missing = max(missing, -position.gap(market.terms, mark, level))
         price = position.liquidation_price(market.terms, mark)
         distance = None if price is None else 100 * abs(mark - price) / mark
         self.decide(
@@ -99,8 +98,8 @@ class Ladder:
             position,
             status=status,
             case_id=position.case_id,
-            level=text(levels[level - 1]) if level else None,
-            previous_level=text(levels[position.level - 1]) if position.level else None,
+            level=None if level is None else text(level),
+            previous_level=None if position.level is None else text(position.level),
             margin_shortfall=published_up(missing, decimals),
             liquidation_price=None if price is None else text(price),
             distance_percent=published_down(distance, 2),
@@ -125,7 +124,7 @@ class Ladder:
                 distance_percent=None,
                 **dict.fromkeys(("equity", "maintenance_margin", "margin_ratio", "tier")),
                 mark_price=None if mark is None else text(mark),
-                previous_level=text(self.market(position).terms.levels[position.level - 1]),
+                previous_level=None if position.level is None else text(position.level),
             )
 
     # --- the ladder ------------------------------------------------------------------------------
@@ -137,7 +136,7 @@ class Ladder:
         if position.case_id is None:
             if not terms.levels:
                 reason = "not_configured"
-            elif position.judged_version != terms.version:
+            elif market.changed:
                 reason = "parameter_change"
             else:
                 reason = "gap"
@@ -260,12 +259,11 @@ class Ladder:
         self.venue.books.charge(position, fee, f"fund|{position.instrument}")
         return fee
 
-    def added(self, position: Position) -> None:
-        """Money was added: it may cure a liquidation; then the position is judged."""
+    def cure(self, position: Position) -> None:
+        """Money was added: it may end a liquidation."""
         if position.liquidation is not None and self.restored(position):
             self.venue.note_wallets()
             self.survive(position, "cured")
-        self.judge(position)
 
     def survive(self, position: Position, result: str) -> None:
         """End a liquidation with the position still there."""
@@ -291,6 +289,7 @@ class Ladder:
         liquidation, mark = position.liquidation, market.mark
         assert liquidation is not None
         assert mark is not None
+        self.venue.note_wallets()
         price = mark
         if terms.liquidation.takeover_price == "bankruptcy":
             price = position.bankruptcy_price(terms) or mark

@@ -31,10 +31,10 @@ def instrument(venue: "Venue", event: "Event") -> None:
     books, name = venue.books, event["instrument"]
     market = books.markets.get(name)
     if market is not None:
-        advance_market(venue, market, event["time_us"])
-        if event["version"] == market.newest.version and same_document(event, market.newest):
+        known = (market.terms, *market.pending)
+        if contents(event) in [contents(terms.document) for terms in known]:
             raise AlreadyApplied
-        if event["version"] <= market.newest.version:
+        if event["version"] <= market.greatest_version:
             raise Refused("stale_version")
         if any(given(event, key) != given(market.terms.document, key) for key in IMMUTABLE):
             raise Refused("immutable_field")
@@ -44,12 +44,13 @@ def instrument(venue: "Venue", event: "Event") -> None:
         raise Refused("invalid_instrument") from error
     if market is not None and market.closed:
         raise Refused("instrument_closed")
+    advance(venue, event)
     if market is None:
-        books.markets[name] = Market(terms, terms, market_us=event["time_us"])
+        books.markets[name] = Market(terms, terms.version, market_us=event["time_us"])
         books.used_assets.add(terms.settle_asset)
         venue.decide("instrument_changed", None, name, version=terms.version, previous_version=None)
         return
-    market.newest = terms
+    market.greatest_version = terms.version
     effective_us = terms.effective_us if terms.effective_us is not None else event["time_us"]
     market.pending = [old for old in market.pending if effective(old) < effective_us]
     if effective_us > market.market_us:
@@ -66,11 +67,6 @@ def given(document: dict[str, Any], key: str) -> object:
     return document[key]
 
 
-def same_document(event: "Event", terms: Terms) -> bool:
-    """Whether two versions say the same."""
-    return bool(contents(event) == contents(terms.document))
-
-
 def effective(terms: Terms) -> int:
     """When a version that is still to come takes effect."""
     assert terms.effective_us is not None
@@ -79,7 +75,7 @@ def effective(terms: Terms) -> int:
 
 def activate(venue: "Venue", market: Market, terms: Terms) -> None:
     """Put a version in force.  Nobody is judged by it yet."""
-    previous, market.terms = market.terms, terms
+    previous, market.terms, market.changed = market.terms, terms, True
     changed = {"version": terms.version, "previous_version": previous.version}
     venue.decide("instrument_changed", None, terms.instrument, **changed)
 
@@ -93,6 +89,21 @@ def advance_market(venue: "Venue", market: Market, time_us: int) -> None:
             activate(venue, market, terms)
 
 
+def advance(venue: "Venue", event: "Event") -> None:
+    """Move the market time of the instruments that an input, not refused, is about; then it is applied.
+
+    Versions that take effect do so in order of their time, then of the instrument.
+    """
+    names = {name for name, _ in event["prices"]} if event["type"] == "ticks" else {event["instrument"]}
+    found = {name: venue.books.markets[name] for name in names if name in venue.books.markets}
+    due = [(effective(terms), name) for name, market in found.items() for terms in market.pending]
+    for effective_us, name in sorted(due, key=lambda entry: (entry[0], entry[1].encode())):
+        if effective_us <= event["time_us"]:
+            advance_market(venue, found[name], effective_us)
+    for market in found.values():
+        advance_market(venue, market, event["time_us"])
+
+
 def find(venue: "Venue", name: str) -> Market:
     """An instrument that was accepted.  Raises Refused."""
     if name not in venue.books.markets:
@@ -101,9 +112,8 @@ def find(venue: "Venue", name: str) -> Market:
 
 
 def find_open(venue: "Venue", event: "Event") -> Market:
-    """The open instrument of a market input, its market time advanced.  Raises Refused."""
+    """The open instrument of a market input.  Raises Refused."""
     market = find(venue, event["instrument"])
-    advance_market(venue, market, event["time_us"])
     if market.closed:
         raise Refused("instrument_closed")
     return market
@@ -114,6 +124,7 @@ def fund_deposit(venue: "Venue", event: "Event") -> None:
     market = find_open(venue, event)
     settle_asset, amount = market.terms.settle_asset, exact(event["amount"])
     check_decimals(venue, settle_asset, amount)
+    advance(venue, event)
     venue.books.ledger.post("external", f"fund|{event['instrument']}", settle_asset, amount)
 
 
@@ -135,24 +146,26 @@ def tick(venue: "Venue", event: "Event") -> None:
         if last is not None and event["sequence"] <= last[0]:
             raise Refused("sequence_not_increasing")
         venue.sequences[key] = (event["sequence"], content)
+    advance(venue, event)
     set_mark(venue, event["instrument"], exact(event["price"]))
 
 
 def ticks(venue: "Venue", event: "Event") -> None:
     """Many marks in one input: refused as a whole, judged one by one."""
     found = {name: find(venue, name) for name, _ in event["prices"]}
-    for market in found.values():
-        advance_market(venue, market, event["time_us"])
     if any(market.closed for market in found.values()):
         raise Refused("instrument_closed")
+    advance(venue, event)
     for name, price in event["prices"]:
         set_mark(venue, name, exact(price))
 
 
 def set_mark(venue: "Venue", name: str, price: Fraction) -> None:
     """Move the mark and judge."""
-    venue.books.markets[name].mark = price
+    market = venue.books.markets[name]
+    market.mark = price
     judge_all(venue, name)
+    market.changed = False
 
 
 def judge_all(venue: "Venue", name: str) -> None:
@@ -167,6 +180,7 @@ def funding(venue: "Venue", event: "Event") -> None:
     price = market.mark if event.get("price") is None else exact(event["price"])
     if price is None:
         raise Refused("no_mark")
+    advance(venue, event)
     per_unit = exact(event["rate"]) * price
     market.funding_index += per_unit
     for position in venue.books.positions_of(name):
@@ -183,6 +197,7 @@ def funding(venue: "Venue", event: "Event") -> None:
 def settlement(venue: "Venue", event: "Event") -> None:
     """Close every position at the settlement price, and the instrument with them."""
     market, price = find_open(venue, event), exact(event["price"])
+    advance(venue, event)
     for position in venue.books.positions_of(event["instrument"]):
         venue.books.trade(position, -position.size, price)
         receiver = f"wallet|{position.account}"

@@ -4,7 +4,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 LIMIT = 10**18
-"""No price of the grid lies beyond this one, and no number of an input reaches it."""
+"""Every price, and every number of an input, is below it."""
 
 
 def exact(text: str | int) -> Fraction:

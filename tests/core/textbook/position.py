@@ -29,10 +29,9 @@ class Position:
     funding: Fraction = Fraction(0)
     put_in: Fraction = Fraction(0)
     taken_out: Fraction = Fraction(0)
-    level: int = 0
+    level: Fraction | None = None
     case_id: str | None = None
     liquidation: "Liquidation | None" = None
-    judged_version: int = 0
 
     @property
     def side(self) -> int:
@@ -115,13 +114,10 @@ class Position:
         gap = self.gap(terms, price, ratio)
         return gap < 0 or (gap == 0 and not strict)
 
-    def deepest(self, terms: Terms, mark: Fraction, factor: Fraction = ONE, *, strict: bool = False) -> int:
-        """Number of the deepest call level that the position is under, levels taken `factor` times; 0 if none."""
-        reached = 0
-        for number, level in enumerate(terms.levels, start=1):
-            if self.under(terms, mark, level * factor, strict=strict):
-                reached = number
-        return reached
+    def deepest(self, terms: Terms, mark: Fraction, factor: Fraction = ONE, *, strict: bool = False) -> Fraction | None:
+        """The deepest call level that the position is under, levels taken `factor` times; None if none."""
+        reached = [level for level in terms.levels if self.under(terms, mark, level * factor, strict=strict)]
+        return min(reached, default=None)
 
     def gap(self, terms: Terms, price: Fraction, ratio: Fraction) -> Fraction:
         """Equity above `ratio` times maintenance at `price`."""
@@ -134,7 +130,7 @@ class Position:
         exact_price = self.entry - self.collateral / self.size
         steps = exact_price / terms.price_tick
         price = (ceil(steps) if self.size > 0 else floor(steps)) * terms.price_tick
-        return price if terms.price_tick <= price <= LIMIT else None
+        return price if terms.price_tick <= price < LIMIT else None
 
     def liquidation_price(self, terms: Terms, mark: Fraction | None) -> Fraction | None:
         """First price of the grid, walking against the position, that liquidates it."""
@@ -151,7 +147,7 @@ class Position:
         doubling strides and then halve the last one.
         """
         tick = terms.price_tick
-        last = floor(LIMIT / tick)
+        last = ceil(LIMIT / tick) - 1
         start = (self.entry if mark is None else mark) / tick
         against = -self.side
         first = min(max(floor(start) if self.side > 0 else ceil(start), 1), last)
@@ -162,6 +158,8 @@ class Position:
         def gap(index: int) -> Fraction:
             return self.gap(terms, index * tick, ratio)
 
+        if start < 1 and self.side > 0 and not self.under(terms, start * tick, ratio, strict=strict):
+            return None
         if not satisfied(first):
             end = 1 if against < 0 else last
             if not satisfied(end):

@@ -26,10 +26,9 @@ def fill(venue: "Venue", event: "Event") -> None:
     size = size if event["side"] == "buy" else -size
     position = books.positions.get((account, name))
     flag(venue, market, position, event, size)
-    fee = pay_rebate(venue, market, event, fee_of(venue, market, event, size, price))
-    funded = False
+    fee = fee_of(venue, market, event, size, price)
     if position is None or position.side * size > 0:
-        funded = increase(venue, market, position, event, size, fee)
+        increase(venue, market, position, event, size, fee)
     elif abs(size) < abs(position.size):
         reduce(venue, market, position, event, size, fee)
     elif size == -position.size:
@@ -37,14 +36,11 @@ def fill(venue: "Venue", event: "Event") -> None:
     else:
         rest = size + position.size
         close(venue, market, position, event, Fraction(0))
-        funded = increase(venue, market, None, event, rest, fee)
+        increase(venue, market, None, event, rest, fee)
     remaining = books.positions.get((account, name))
     if remaining is not None:
         flag_leverage(venue, market, remaining, event)
-        if funded:
-            venue.ladder.added(remaining)
-        else:
-            venue.ladder.judge(remaining)
+        venue.ladder.judge(remaining)
 
 
 def fee_of(venue: "Venue", market: Market, event: "Event", size: Fraction, price: Fraction) -> Fraction:
@@ -68,13 +64,14 @@ def increase(
     event: "Event",
     size: Fraction,
     fee: Fraction,
-) -> bool:
-    """Fee first: from the wallet, the rest from the bucket.  Then margin, as far as it goes; whether there was any."""
+) -> None:
+    """Fee first: from the wallet, the rest from the bucket.  Then margin, as far as it goes; it may cure."""
     books, asset, price = venue.books, market.terms.settle_asset, exact(event["price"])
     account, name = event["account"], event["instrument"]
     if position is None:
-        position = Position(account, name, judged_version=market.terms.version)
+        position = Position(account, name)
         books.positions[account, name] = position
+    fee = pay_rebate(venue, market, event, fee)
     from_wallet = min(fee, books.wallet(account, asset))
     books.move(account, asset, -from_wallet, "fees")
     books.charge(position, fee - from_wallet, "fees")
@@ -85,12 +82,12 @@ def increase(
         required = abs(size) * price / books.leverage(account, name)
     required = up(required, books.decimals_of(asset))
     available = books.wallet(account, asset)
-    given = min(required, available)
-    books.commit(position, given)
+    if available and required:
+        books.commit(position, min(required, available))
+        venue.ladder.cure(position)
     if available < required:
         amounts = {"required": text(required), "available": text(available)}
         venue.decide("underfunded", account, name, fill_id=event["fill_id"], **amounts)
-    return given > 0
 
 
 def reduce(
@@ -104,7 +101,7 @@ def reduce(
     """Fee and loss are settled first; then collateral is freed, unless being liquidated."""
     books, price = venue.books, exact(event["price"])
     share = abs(size) / abs(position.size)
-    books.charge(position, fee, "fees")
+    books.charge(position, pay_rebate(venue, market, event, fee), "fees")
     books.trade(position, size, price)
     if position.liquidation is not None:
         venue.ladder.executed(position, event, abs(size))
@@ -117,7 +114,7 @@ def reduce(
 def close(venue: "Venue", market: Market, position: Position, event: "Event", fee: Fraction) -> None:
     """Fee, then everything left leaves the bucket."""
     books, closed = venue.books, abs(position.size)
-    books.charge(position, fee, "fees")
+    books.charge(position, pay_rebate(venue, market, event, fee), "fees")
     books.trade(position, -position.size, exact(event["price"]))
     receiver = f"wallet|{position.account}"
     if position.liquidation is not None:
