@@ -40,8 +40,12 @@ class ChainedOwnership:
         self._head = Head(0, 0, b"")
         self._expected = 0
         self._in_flight: deque[tuple[Entry, asyncio.Future[int | None]]] = deque()
-        self.stalled = False
-        """W9: whether an acknowledgement is overdue."""
+        self._stalled = False
+
+    @property
+    def stalled(self) -> bool:
+        """W9: whether an acknowledgement is overdue; it is still waited for."""
+        return self._stalled
 
     async def claim(self, entry: Entry, standing: Standing) -> int:
         """T2: append the epoch frame, read back through its offset; owner iff it was the next frame of the chain."""
@@ -145,10 +149,10 @@ class ChainedOwnership:
                     await asyncio.wait({future, timer}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     timer.cancel()
-                if not future.done() and not self.stalled:
-                    self.stalled = True
+                if not future.done() and not self._stalled:
+                    self._stalled = True
                     logger.warning("Shard %d is stalled: no acknowledgement", self._shard)
-            self.stalled = False
+            self._stalled = False
             return future.result()
         except SendFailed:
             return None

@@ -222,6 +222,11 @@ class Ownership(Protocol):
     Every method may raise OwnershipLost, after which only `abandon` may be called, and LogError.
     """
 
+    @property
+    def stalled(self) -> bool:
+        """W9: whether an acknowledgement is overdue; it is still waited for."""
+        ...
+
     async def claim(self, entry: Entry, standing: Standing) -> int:
         """T2: append the epoch frame and read back.  Returns its offset; raises OwnershipLost unless it is the head."""
         ...

@@ -62,6 +62,11 @@ class Shard:
         self._patience = 1.0
         self._owner: Owner | None = None
 
+    @property
+    def stalled(self) -> bool:
+        """W9: whether the log owes this shard an acknowledgement for too long."""
+        return self._owner is not None and self._owner.ownership.stalled
+
     def stop(self) -> None:
         """Ask `run` to finish the frame, write a release frame and return."""
         self._stopping.set()

@@ -220,6 +220,8 @@ class SqliteReader:
 class SqliteOwnership:
     """Ownership in one file: the transaction is the compare-and-swap."""
 
+    stalled = False
+
     def __init__(self, store: SqliteStore, shard: int) -> None:
         self._store = store
         self._shard = shard
