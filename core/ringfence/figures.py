@@ -6,6 +6,7 @@ maintenance margin and shortfalls round up; the margin ratio rounds down at eigh
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import gcd
 from typing import Any, Final, Literal
 
@@ -13,7 +14,7 @@ from ringfence import margin
 from ringfence.rules import Rules
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence.state import Bucket
-from ringfence_schemas.decimals import decimal_text
+from ringfence_schemas.decimals import DECIMALS, decimal_text
 from ringfence_schemas.outcomes import Position
 
 RATIO_DECIMALS: Final = 8
@@ -33,17 +34,24 @@ def money_up(money: int, rules: Rules) -> str:
 
 def scaled_up(scaled: int, rules: Rules) -> str:
     """Scaled money at the asset's decimals, towards plus infinity."""
-    return decimal_text(-(-scaled // (rules.quantum * ONE)), rules.asset_decimals)
+    return decimal_text(-(-scaled // rules.scaled_quantum), rules.asset_decimals)
 
 
+@lru_cache(maxsize=2**14)
 def price(value: int | None) -> str | None:
-    """A price, exactly; None stays None."""
+    """A price, exactly; None stays None.  Kept, because the same marks and triggers are printed again and again."""
     return None if value is None else decimal_text(value, PRICE_DECIMALS)
+
+
+@lru_cache(maxsize=2**14)
+def decimal(value: int) -> str:
+    """A rate, a leverage or a number of contracts, exactly."""
+    return decimal_text(value, DECIMALS)
 
 
 def quantity(size: int, rules: Rules) -> str:
     """Contracts of a size, exactly."""
-    return decimal_text(size // rules.multiplier, 18)
+    return decimal(size // rules.multiplier)
 
 
 def ratio(equity: int, maintenance: int) -> str | None:
@@ -70,13 +78,17 @@ def judgement(bucket: Bucket) -> dict[str, Any]:
             "margin_ratio": None,
             "tier": None,
         }
-    worth, required = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
+    tiers, notional = rules.side(bucket.size), abs(bucket.size) * mark
+    return _judged(rules, mark, margin.equity(bucket, mark), tiers.maintenance(notional), tiers.tier_of(notional))
+
+
+def _judged(rules: Rules, mark: int, worth: int, maintained: int, tier: int) -> dict[str, Any]:
     return {
         "equity": money_down(worth, rules),
-        "maintenance_margin": scaled_up(required, rules),
+        "maintenance_margin": scaled_up(maintained, rules),
         "mark_price": price(mark),
-        "margin_ratio": ratio(worth, required),
-        "tier": rules.side(bucket.size).tier_of(abs(bucket.size) * mark) + 1,
+        "margin_ratio": ratio(worth, maintained),
+        "tier": tier + 1,
     }
 
 
@@ -102,16 +114,16 @@ def status(bucket: Bucket) -> Literal["open", "called", "liquidating"]:
 def position(bucket: Bucket) -> Position:
     """The view of one open position, everything a holder may want to check."""
     rules, mark, size = bucket.book.rules, bucket.book.mark, bucket.size
-    tiers = rules.side(size)
+    held = margin.collateral(bucket)
     return Position(
         account=bucket.account.name,
         instrument=bucket.book.name,
         quantity=quantity(size, rules),
-        entry_price=decimal_text(bucket.entry_price, 18),
-        collateral=money_down(margin.collateral(bucket), rules),
+        entry_price=decimal(bucket.entry_price),
+        collateral=money_down(held, rules),
         realised_pnl=decimal_text(bucket.realised * ONE // rules.quantum, rules.asset_decimals),
         funding=money_down(bucket.funding_paid - size * bucket.book.funding_index, rules),
-        leverage=decimal_text(margin.leverage_of(bucket), 18),
+        leverage=decimal(margin.leverage_of(bucket)),
         liquidation_price=price(liquidation_price(bucket)),
         bankruptcy_price=price(margin.bankruptcy_price(bucket)),
         margin_call_prices=[price(margin.trigger_price(bucket, level)) for level in rules.call_levels],
@@ -120,7 +132,7 @@ def position(bucket: Bucket) -> Position:
         liquidation_id=bucket.liquidation_id,
         sequence=bucket.account.sequence,
         hash=bucket.account.hash.hex(),
-        **(dict.fromkeys(_MARKED_FIELDS) if mark is None else _marked(bucket, mark, tiers.tier_of(abs(size) * mark))),
+        **(dict.fromkeys(_MARKED_FIELDS) if mark is None else _marked(bucket, mark, held)),
     )
 
 
@@ -139,18 +151,20 @@ _MARKED_FIELDS: Final = (
 )
 
 
-def _marked(bucket: Bucket, mark: int, tier: int) -> dict[str, Any]:
-    """The fields of a position that depend on the mark."""
+def _marked(bucket: Bucket, mark: int, held: int) -> dict[str, Any]:
+    """The fields of a position that depend on the mark; `held` is its collateral, money."""
     rules, size = bucket.book.rules, bucket.size
     tiers, notional = rules.side(size), abs(size) * mark
-    leverage = margin.leverage_of(bucket)
-    required, per = margin.initial(rules, leverage, notional)
+    tier, maintained, worth = tiers.tier_of(notional), tiers.maintenance(notional), margin.equity(bucket, mark)
+    required, per = margin.initial(rules, margin.leverage_of(bucket), notional)
     return {
-        **judgement(bucket),
+        **_judged(rules, mark, worth, maintained, tier),
         "notional": money_up(notional, rules),
-        "unrealised_pnl": money_down(size * (mark - bucket.entry_price * ONE), rules),
+        "unrealised_pnl": money_down(worth - held, rules),
         "initial_margin": decimal_text(-(-required // (per * rules.quantum)), rules.asset_decimals),
-        "maintenance_rate": decimal_text(tiers.rates[tier], 18),
+        "maintenance_rate": decimal(tiers.rates[tier]),
         "maintenance_amount": decimal_text(tiers.amounts[tier], MONEY_DECIMALS + rules.extra_decimals),
-        "max_removable": decimal_text(margin.removable(bucket, mark, leverage), rules.asset_decimals),
+        "max_removable": decimal_text(
+            margin.spare(rules, held, worth, maintained, (required, per)), rules.asset_decimals
+        ),
     }

@@ -58,15 +58,21 @@ def max_leverage(rules: Rules, notional: int) -> int | None:
 
 
 def removable(bucket: Bucket, mark: int, leverage: int) -> int:
-    """max(0, min(W - maintenance, equity - initial(P), W)), rounded down to units: unrealised profit is never
-    removable.
-    """
+    """Return what the account may take out of a bucket at this mark and leverage, in units: see `spare`."""
     rules = bucket.book.rules
-    held, worth = collateral(bucket), equity(bucket, mark)
-    required, per = initial(rules, leverage, abs(bucket.size) * mark)
+    required = initial(rules, leverage, abs(bucket.size) * mark)
+    return spare(rules, collateral(bucket), equity(bucket, mark), maintenance(bucket, mark), required)
+
+
+def spare(rules: Rules, held: int, worth: int, maintained: int, required: tuple[int, int]) -> int:
+    """max(0, min(W - maintenance, equity - initial(P), W)), rounded down to units: unrealised profit never counts.
+
+    W and equity are money, maintenance is scaled money, initial a fraction of money.
+    """
+    money, per = required
     least = min(
-        (held * ONE - maintenance(bucket, mark)) // (ONE * rules.quantum),
-        (worth * per - required) // (per * rules.quantum),
+        (held * ONE - maintained) // rules.scaled_quantum,
+        (worth * per - money) // (per * rules.quantum),
         held // rules.quantum,
     )
     return max(0, least)
