@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from examples.crash.market import HOUR_US, SECOND_US
+from examples.crash.market import HOUR_US, SECOND_US, NoPrices
 from examples.crash.run import Options, run
 from ringfence_streams.audit import Divergence
 from ringfence_streams.errors import LogError
@@ -26,7 +26,9 @@ def main(
         datetime, typer.Option("--from", formats=FORMATS, help="First minute, UTC; the data begins 2026-02-03.")
     ] = datetime(2026, 2, 5, 12),  # noqa: DTZ001 -- typer parses naive times; they are read as UTC below
     hours: Annotated[float, typer.Option(min=0.1, help="Length of the window.")] = 24,
-    out: Annotated[Path, typer.Option(help="Directory of log and report.")] = REPOSITORY / "out",
+    out: Annotated[
+        Path, typer.Option(help="Directory of log and report.", show_default="out/ in the repository")
+    ] = REPOSITORY / "out",
 ) -> None:
     """Four perpetuals on the real prices of a crash, with generated accounts; every decision is Ringfence's."""
     from_us = int(begin.replace(tzinfo=UTC).timestamp()) * SECOND_US
@@ -34,7 +36,7 @@ def main(
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     try:
         asyncio.run(run(options, console))
-    except (LogError, Divergence) as error:
+    except (LogError, Divergence, NoPrices) as error:
         console.print(f"[red]{error}[/]")
         raise typer.Exit(1) from None
 

@@ -85,8 +85,15 @@ def read_bars(symbol: str) -> dict[int, Bar]:
         }
 
 
+class NoPrices(ValueError):
+    """The window holds no minute of the data."""
+
+
 def read_minutes(from_us: int, to_us: int) -> Sequence[Minute]:
-    """The minutes in [from_us, to_us) that all four series have, oldest first."""
+    """The minutes in [from_us, to_us) that all four series have, oldest first.  Raises NoPrices when there is none."""
     series = [read_bars(symbol) for symbol in SYMBOLS]
     times = sorted(set.intersection(*(set(bars) for bars in series)))
-    return [Minute(time_us, tuple(bars[time_us] for bars in series)) for time_us in times if from_us <= time_us < to_us]
+    chosen = [time_us for time_us in times if from_us <= time_us < to_us]
+    if not chosen:
+        raise NoPrices("no prices in this window; the data runs from 2026-02-03 00:00 to 2026-02-07 23:59 UTC")
+    return [Minute(time_us, tuple(bars[time_us] for bars in series)) for time_us in chosen]

@@ -100,11 +100,21 @@ async def run(options: Options, console: Console) -> Result:
     story = Story(options.seed, digest, minutes, traders, simulation.chronicle, summary, history.funds, shown)
     terminal.show_figures(console, summary)
     with stopwatch.part("report"):
-        write_report(options.report, story)
+        written = _report(options.report, story, console)
     result = Result(digest, summary, findings, history, story)
     terminal.show_proof(console, digest, findings, stopwatch.seconds)
-    terminal.show_next(console, options.log, options.report)
+    terminal.show_next(console, options.log, options.report if written else None)
     return result
+
+
+def _report(path: Path, story: Story, console: Console) -> bool:
+    """Write the page; without plotly say what is missing and go on.  Returns whether it was written."""
+    try:
+        write_report(path, story)
+    except ModuleNotFoundError:
+        console.print("No report: its plots need the extra [bold]ringfence\\[report][/].\n")
+        return False
+    return True
 
 
 def _start_fresh(options: Options, console: Console) -> None:

@@ -150,11 +150,12 @@ def shown(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def show_next(console: Console, log: Path, report: Path) -> None:
+def show_next(console: Console, log: Path, report: Path | None) -> None:
     """How to look at what the run left behind."""
     address = f"sqlite:{shown(log)}"
     console.print(f"The log stays in {shown(log)} until the next run replaces it. Look at it with")
     for command in ("verify", "status", "tail"):
         topic = " liquidations" if command == "tail" else ""
         console.print(f"  .venv/bin/ringfence {command} --log {address}{topic}", highlight=False, soft_wrap=True)
-    console.print(f"Report with plots: [bold]{shown(report)}[/]", soft_wrap=True)
+    if report:
+        console.print(f"Report with plots: [bold]{shown(report)}[/]", soft_wrap=True)

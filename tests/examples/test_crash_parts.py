@@ -4,10 +4,12 @@ import random
 from decimal import Decimal
 from itertools import pairwise
 
+import pytest
+
 from examples.crash.accounts import Plan, Strategy, Trader, count_by_strategy, generate
 from examples.crash.desk import Desk
 from examples.crash.executor import Executor
-from examples.crash.market import INSTRUMENTS, MINUTE_US, Bar, Minute, read_minutes
+from examples.crash.market import INSTRUMENTS, MINUTE_US, Bar, Minute, NoPrices, read_minutes
 from examples.crash.outbox import Outbox
 from examples.crash.traders import Crowd
 from examples.crash.venue import opening, real_tiers
@@ -96,6 +98,12 @@ def test_the_window_has_every_minute_of_the_four_days_once() -> None:
     minutes = read_minutes(0, 2 * CRASH_US)
     assert len(minutes) == 7_200
     assert {later.open_us - early.open_us for early, later in pairwise(minutes)} == {MINUTE_US}
+
+
+def test_a_window_without_prices_is_refused() -> None:
+    """Before the data begins there is nothing to run on; the text says from when to when there is."""
+    with pytest.raises(NoPrices, match="2026-02-03 00:00 to 2026-02-07 23:59"):
+        read_minutes(0, MINUTE_US)
 
 
 def test_the_venue_opens_with_valid_inputs_and_the_brackets_of_the_file() -> None:
