@@ -28,7 +28,7 @@ from tests.core.engines import FoldEngine, Json
 from tests.test_tidy import ROOT, repository_files
 
 FENCE = re.compile(r"^(?:## (?P<heading>[^\n]+)|```(?P<kind>\S[^\n]*)\n(?P<body>.*?)^```)$", re.MULTILINE | re.DOTALL)
-PAGES = [path for path in repository_files() if path.startswith("docs/") and path.endswith(".md")]
+PAGES = [path for path in repository_files() if path == "README.md" or re.fullmatch(r"docs/.*\.md", path)]
 LONGEST_PAGE = 250
 
 
@@ -106,8 +106,9 @@ class Reader:
 
 
 def without_listing(decisions: list[Json]) -> list[Json]:
-    """The decisions of an example but those that only say that its instrument is listed."""
-    return [decision for decision in decisions if decision.get("previous_version", 0) is not None]
+    """The decisions of an example, as JSON has them, but those that only say that its instrument is listed."""
+    decided: list[Json] = json.loads(json.dumps(decisions))
+    return [decision for decision in decided if decision.get("previous_version", 0) is not None]
 
 
 def name_of(line: Json) -> tuple[object, object]:
