@@ -59,8 +59,8 @@ class Check:
 
     def finish(self) -> None:
         """I7 to I9 over the whole stream.  Raises InvariantBroken."""
-        i8_snapshot_is_the_state(self._fold)
         check_history(self._fold, self._entries)
+        i8_snapshot_is_the_state(self._fold)
 
 
 @dataclass(slots=True)

@@ -101,7 +101,7 @@ class Progress:
         if self._bar is None:
             self._bar = _bar(with_total=self._total is not None)
             self._bar.start()
-            self._task = self._bar.add_task(self._what, total=self._total)
+            self._task = self._bar.add_task(self._what, total=self._total, note=note)
         assert self._task is not None
         self._bar.update(self._task, completed=completed, total=self._total, note=note)
 

@@ -42,9 +42,7 @@ def fold(
     the line that caused it.  A bad line is a `refused` decision and the filter goes on: the exit status is 0 however
     many inputs were refused, 2 when the input cannot be read.
 
-    An example:
-
-    ```
+    ```sh
     echo '{"type": "deposit", "transfer_id": "t1", "account": "ann",' \
       '"asset": "USDT", "amount": "100", "time_us": 1}' | ringfence fold --state
     ```

@@ -41,7 +41,7 @@ def publish(
     type, belongs to no topic: it is reported with its number, counted, and the exit status is 2.  What is published
     is durable when the next lines are read.  An absent log is created.
 
-    ```
+    ```sh
     echo '{"type": "deposit", "transfer_id": "t1", "account": "ann",' \
       '"asset": "USDT", "amount": "100", "time_us": 1}' |
       ringfence publish --log sqlite:risk.db

@@ -65,7 +65,7 @@ def run(
     or a power cut just start again: nothing is lost and nothing is decided twice.  Each change of a shard's state
     (following, owner, stalled, stopped) is one line on stderr.  An absent log is created.
 
-    ```
+    ```sh
     ringfence run --log sqlite:risk.db --clock events --drain
     ```
     """

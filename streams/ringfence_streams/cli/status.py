@@ -33,7 +33,7 @@ def status(
 
     The state is folded from the last snapshot to the end of the journal.  An engine may be running.
 
-    ```
+    ```sh
     ringfence status --log sqlite:risk.db
     ```
     """

@@ -44,7 +44,7 @@ def tail(
     readable.  What is not one line of JSON (a dead letter, the null that closes a position) is printed with its
     offset, key and headers, as every record is with `--envelope`.
 
-    ```
+    ```sh
     ringfence tail --log sqlite:risk.db wallets
     ```
     """

@@ -28,7 +28,7 @@ def verify(
     for byte, every view, the ledger (each asset sums to zero), the hash chains of the accounts, and the snapshots.
     The first divergence is named by epoch, seq and offset, and the exit status is 1.  An engine may be running.
 
-    ```
+    ```sh
     ringfence verify --log sqlite:risk.db
     ```
     """
