@@ -66,13 +66,13 @@ class Display:
         minute = self._minutes[number]
         rate = inputs / max(time.monotonic() - self._began, 0.001)
         prices = "  ".join(f"{symbol} {desk.closes[name]:f}" for symbol, name in zip(SYMBOLS, INSTRUMENTS, strict=True))
-        line = (
-            f"{prices}  [cyan]{len(desk.positions):,}[/] open  [yellow]{chronicle.cases:,}[/] calls  "
+        counts = (
+            f"[cyan]{len(desk.positions):,}[/] open  [yellow]{chronicle.cases:,}[/] calls  "
             f"[red]{len(chronicle.every(LiquidationStarted)):,}[/] liquidations  {rate:,.0f} events/s"
         )
-        self._progress.update(self._task, completed=number + 1, time=clock(minute.open_us), line=line)
+        self._progress.update(self._task, completed=number + 1, time=clock(minute.open_us), line=f"{prices}\n{counts}")
         if not self._console.is_terminal and (number + 1) % REPORT_EVERY_MINUTES == 0:
-            self._console.print(f"{clock(minute.open_us)}  {line}", soft_wrap=True)
+            self._console.print(f"{clock(minute.open_us)}  {prices}  {counts}", soft_wrap=True)
 
 
 def _bar(console: Console, before: str, after: str) -> Progress:
