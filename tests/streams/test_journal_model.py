@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.streams.journal_model import COMPLETE, HOLES, TRUNCATED, Rules, explore
+from tests.streams.journal_model import Rules
+from tests.streams.journal_search import COMPLETE, HOLES, TRUNCATED, explore
 
 
 @pytest.mark.parametrize("world", COMPLETE)

@@ -8,12 +8,12 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from ringfence_schemas.frames import Settings
 from ringfence_streams.sqlite import SqliteLog
 from tests.streams.engine_process import INPUTS, engine
+from tests.streams.market import market
 from tests.streams.world import audit
 
 ROOT = Path(__file__).parents[2]
@@ -69,32 +69,3 @@ def ringfence(arguments: list[str]) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def market(rng: random.Random, ticks: int) -> Iterator[dict[str, object]]:
-    """A small market: twenty accounts with leverage, and a price that falls and rises through their thresholds."""
-    yield {"type": "asset", "asset": "USDT", "decimals": 6, "time_us": 1}
-    yield {
-        "type": "instrument",
-        "instrument": "BTC-USDT-PERP",
-        "version": 1,
-        "contract": "linear",
-        "settle_asset": "USDT",
-        "price_tick": "0.1",
-        "quantity_step": "0.001",
-        "tiers": [{"floor": "0", "maintenance_rate": "0.005", "max_leverage": "100"}],
-        "default_leverage": "20",
-        "margin_call_levels": ["3", "1.5"],
-        "time_us": 1,
-    }
-    for number in range(20):
-        account = {"account": f"account-{number:02}", "time_us": 2}
-        yield {"type": "deposit", "transfer_id": "first", "asset": "USDT", "amount": "9000", **account}
-        side = "buy" if number % 2 else "sell"
-        fill = {"instrument": "BTC-USDT-PERP", "side": side, "quantity": f"0.{number + 1:02}", "price": "60000"}
-        yield {"type": "fill", "fill_id": "first", **fill, **account}
-    price = 600_000
-    for number in range(ticks):
-        price = max(500_000, price + rng.randrange(-600, 601))
-        tick = {"price": f"{price // 10}.{price % 10}", "time_us": 10 + number}
-        yield {"type": "tick", "instrument": "BTC-USDT-PERP", **tick}

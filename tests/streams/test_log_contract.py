@@ -12,16 +12,29 @@ import pytest
 from ringfence.chain import ROOT
 from ringfence_schemas.frames import Opening, Settings, SourceRange, decode_frame
 from ringfence_schemas.partitioning import partition_of
-from ringfence_schemas.topics import DEPOSITS, FILLS, JOURNAL, LIQUIDATIONS, MARGIN_CALLS, POSITIONS, TICKS
+from ringfence_schemas.topics import (
+    DECISION_TOPICS,
+    DEPOSITS,
+    FILLS,
+    JOURNAL,
+    LIQUIDATIONS,
+    MARGIN_CALLS,
+    POSITIONS,
+    TICKS,
+    VIEW_TOPICS,
+)
 from ringfence_streams.clock import MachineClock
 from ringfence_streams.engine import Engine
 from ringfence_streams.errors import JournalDamaged, LogError, LogUnsuitable, OwnershipLost, ShardOwned, SourceReplaced
-from ringfence_streams.folding import fold, make_entry
+from ringfence_streams.folding import CoreReplicas, fold, make_entry
+from ringfence_streams.follower import ChainState, Follower
 from ringfence_streams.motion import MotionSettings
 from ringfence_streams.port import Entry, Log, Message, Source, Standing
+from ringfence_streams.recovery import recover
 from ringfence_streams.shard import Shard
 from tests.streams.adapters import MOTION, STORAGES, Storage
 from tests.streams.counting import CountingReplica, CountingReplicas
+from tests.streams.market import market_messages
 from tests.streams.world import audit
 
 EMPTY = Standing(ROOT, 0, {}, {}, ())
@@ -349,6 +362,39 @@ def test_results_do_not_depend_on_how_inputs_were_batched(tmp_path: Path) -> Non
             folder = tmp_path / f"{kind}-{batch}"
             folder.mkdir()
             with_log(make(folder, 1), partial(fold_all, motion=MotionSettings(batch_inputs=batch, stand_by=False)))
+    assert len(results) == 1
+
+
+def test_the_margin_engine_gives_the_same_over_every_log_and_every_history(tmp_path: Path) -> None:
+    """Refold equals live: whatever the log, the batches and the kills, one state, one ledger, the same decisions."""
+    results = set()
+    messages = market_messages(600)
+
+    async def fold_part(log: Log, part: list[Message], batch: int) -> None:
+        await log.publish(part)
+        motion = MotionSettings(batch_inputs=batch, lease_us=0, snapshot_every=7)
+        assert await Engine(log, [Settings()], CoreReplicas(), motion=motion).drain() == len(part)
+
+    async def compare(log: Log) -> None:
+        live = await recover(log, 0, Settings(), CoreReplicas())
+        refolded = Follower(0, ChainState(CoreReplicas().new(Settings()), Settings()))
+        await refolded.catch_up(log)
+        assert refolded.state.replica.digest() == live.state.replica.digest()
+        assert refolded.frames >= live.frames
+        decisions = [r.value for topic in DECISION_TOPICS for r in await log.read(topic, 0, 0, 10_000)]
+        views = {(r.topic, r.key): r.value for topic in VIEW_TOPICS for r in await log.read(topic, 0, 0, 10_000)}
+        assert len(decisions) > 20, "the market was eventful"
+        results.add((live.state.replica.digest(), tuple(decisions), tuple(sorted(views))))
+
+    for kind, make in STORAGES.items():
+        for batch in (11, 1_000):
+            folder = tmp_path / f"{kind}-{batch}"
+            folder.mkdir()
+            storage = make(folder, 1)
+            for start in (0, 200, 400):
+                end = start + 200 if start < 400 else len(messages)
+                with_log(storage, partial(fold_part, part=messages[start:end], batch=batch))
+            with_log(storage, compare)
     assert len(results) == 1
 
 
