@@ -8,6 +8,7 @@ A page's fenced blocks are read in order; the words after the first of a fence s
     ```sh                commands, run in one empty folder per page; the status of each must be 0
     ```python            a program, run in the same folder
     ```text output       what the commands or the program above print, to the last character
+    ```jsonl output      the same as lines of JSON
 
 A line of JSON shows what matters: the fields that it shows must have exactly these values.
 """
@@ -95,6 +96,9 @@ class Reader:
                 self._run([sys.executable, "-W", "error", "-c", block.body])
             case "text output":
                 assert self._printed == block.body, block.heading
+            case "jsonl output":
+                printed = [json.loads(line) for line in self._printed.splitlines()]
+                agree(printed, [json.loads(line) for line in block.body.splitlines()], block.heading)
 
     def _run(self, command: list[str]) -> None:
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -129,12 +133,14 @@ def test_a_page_can_be_read_in_one_sitting(page: str) -> None:
 
 
 INPUT = '{"type": "deposit", "transfer_id": "t", "account": "ann", "asset": "USDT", "amount": "1", "time_us": 1}'
+ACCOUNT = '{"type": "account", "account": "ann", "wallets": {"USDT": "2"}}'
 WRONG = [
     f'```jsonl inputs\n{INPUT}\n```\n```jsonl decisions\n{{"type": "refused"}}\n```\n',
     f"```jsonl inputs\n{INPUT.replace('1', '0')}\n```\n",
-    f'```jsonl inputs\n{INPUT}\n```\n```jsonl state\n{{"type": "account", "account": "ann", "wallets": {{"USDT": "2"}}}}\n```\n',
+    f"```jsonl inputs\n{INPUT}\n```\n```jsonl state\n{ACCOUNT}\n```\n",
     f'## One\n```jsonl inputs\n{INPUT}\n```\n## Two\n```jsonl state\n{{"type": "account", "account": "ann"}}\n```\n',
     "```sh\nfalse\n```\n",
+    '```sh\necho "{}"\n```\n```jsonl output\n{"a": 1}\n```\n',
     "```python\nprint(2)\n```\n```text output\n3\n```\n",
 ]
 
