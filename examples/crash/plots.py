@@ -43,7 +43,15 @@ def layout(height: int, **more: object) -> Figure:
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": INK},
-        "legend": {"orientation": "h", "traceorder": "normal", "x": 0, "y": 1.0, "yanchor": "bottom", "yref": "paper"},
+        "legend": {
+            "orientation": "h",
+            "traceorder": "normal",
+            "itemsizing": "constant",
+            "x": 0,
+            "y": 1.0,
+            "yanchor": "bottom",
+            "yref": "paper",
+        },
         "hoverlabel": {"font": {"size": 12}},
     } | more
 

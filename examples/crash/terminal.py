@@ -20,6 +20,7 @@ from ringfence_schemas.outcomes import LiquidationStarted
 from ringfence_streams.audit import Findings
 
 REPORT_EVERY_MINUTES = 360
+WITHOUT_CALL = {"gap": "where the price jumped past every call level between two ticks (gap)"}
 
 
 def clock(time_us: int) -> str:
@@ -110,7 +111,8 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str]]:
     ends = f"{results['restored']:,} restored by a partial close, {results['cured']:,} cured by money"
     ends = f"{ends}, {results['closed']:,} closed, {results['taken_over']:,} taken over"
     yield "Liquidations", f"{results.total():,} ended on {figures.liquidated_accounts:,} accounts: {ends}"
-    yield "Without a call first", ", ".join(f"{n:,} {why}" for why, n in figures.without_call.items()) or "none"
+    reasons = ", ".join(f"{count:,} {WITHOUT_CALL.get(why, why)}" for why, count in figures.without_call.items())
+    yield "Without an open call", reasons or "none"
     verdict = "each within its own" if figures.contained else "[red]A LOSS LEFT ITS BUCKET[/]"
     yield "Losses in buckets", f"{figures.loss:,.2f} of {figures.collateral:,.2f} USDT collateral; {verdict}"
     yield (
