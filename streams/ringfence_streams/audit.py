@@ -274,7 +274,8 @@ class _Decisions:
         ):
             if stored != folded:
                 shown = _text(stored), _text(folded)
-                raise Diverged(f"{place}: another {what} is published: {shown[0]}; the fold gives {shown[1]}")
+                said = "other headers are" if what == "headers" else f"another {what} is"
+                raise Diverged(f"{place}: {said} published: {shown[0]}; the fold gives {shown[1]}")
 
     def refuse_more(self) -> None:
         """Raise Diverged when the topic held more at the beginning than the chain says."""

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +20,7 @@ Json = dict[str, Any]
 PROGRAM = (sys.executable, "-m", "ringfence_streams.cli")
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
 LADDER = (SCENARIOS / "ladder.in.jsonl").read_bytes()
-TIMEOUT_S = 120
+TIMEOUT_S = 60
 
 
 def ringfence(
@@ -37,10 +39,18 @@ def ringfence(
     return done
 
 
-def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    """Start the command line, with pipes unless told otherwise."""
+@contextmanager
+def start(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the command line, with pipes unless told otherwise; it does not outlive the block, nor the time limit."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*PROGRAM, *arguments], **{**pipes, **options})
+    with subprocess.Popen([*PROGRAM, *arguments], **{**pipes, **options}) as process:
+        limit = threading.Timer(TIMEOUT_S, process.kill)
+        limit.start()
+        try:
+            yield process
+        finally:
+            limit.cancel()
+            process.kill()
 
 
 class Called(NamedTuple):
@@ -58,6 +68,34 @@ def call(capture: pytest.CaptureFixture[bytes], *arguments: str | Path) -> Calle
         app([str(argument) for argument in arguments], prog_name="ringfence")
     printed = capture.readouterr()
     return Called(int(ended.value.code or 0), printed.out, printed.err.decode())
+
+
+class Folder:
+    """A log in a folder of its own."""
+
+    def __init__(self, path: Path, capture: pytest.CaptureFixture[bytes]) -> None:
+        self.path = path
+        self.log = f"sqlite:{path / 'risk.db'}"
+        self.capture = capture
+
+    def call(self, command: str, *arguments: str, status: int = 0) -> Called:
+        """Run a command over the log, and claim its exit status."""
+        called = call(self.capture, command, "--log", self.log, *arguments)
+        assert called.status == status, called
+        return called
+
+    def publish(self, stream: bytes, *arguments: str, status: int = 0) -> Called:
+        """Publish a stream."""
+        (self.path / "inputs.jsonl").write_bytes(stream)
+        return self.call("publish", str(self.path / "inputs.jsonl"), *arguments, status=status)
+
+    def drain(self, *arguments: str) -> Called:
+        """Fold what is there."""
+        return self.call("run", "--clock", "events", "--drain", *arguments)
+
+    def tail(self, topic: str, *arguments: str) -> list[Json]:
+        """What a topic holds."""
+        return objects(self.call("tail", topic, *arguments).stdout)
 
 
 def objects(data: bytes) -> list[Json]:

@@ -25,7 +25,7 @@ from ringfence_streams.cli.console import PATIENCE_S
 from ringfence_streams.cli.lines import opened_lines
 from tests.core.agreement import agree
 from tests.core.engines import FoldEngine
-from tests.streams.command import LADDER, PROGRAM, SCENARIOS, call, deposit, lines, objects, ringfence, start
+from tests.streams.command import LADDER, SCENARIOS, call, deposit, lines, objects, ringfence, start
 
 SCENARIO_NAMES = ("gap", "ladder")
 
@@ -289,9 +289,7 @@ def test_an_interrupt_ends_the_filter_quietly() -> None:
 def test_progress_is_shown_on_a_terminal_and_only_after_a_second() -> None:
     """A terminal on stderr sees nothing at first, then how much was folded."""
     terminal, slave = pty.openpty()
-    with subprocess.Popen(
-        [*PROGRAM, "fold"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=slave
-    ) as process:
+    with start("fold", stdout=subprocess.DEVNULL, stderr=slave) as process:
         os.close(slave)
         assert process.stdin is not None
         shown, number, started = b"", 0, time.monotonic()
