@@ -78,7 +78,7 @@ def state_digest(state: State) -> bytes:
 def _book_term(book: Book) -> int:
     market = f"{book.mark}|{book.funding_index:x}|{book.market_time_us}|{sorted(book.sources.items())}"
     totals = f"{book.changed}|{book.settled}|{book.fund}|{book.trading}|{book.funding}"
-    versions = b"".join(digest_of(content_of(event)) for event in (book.rules.event, *book.pending))
+    versions = b"".join((book.rules.content, *(digest_of(content_of(event)) for event in book.pending)))
     return term_of(f"instrument|{book.name}|{market}|{totals}|".encode() + versions)
 
 

@@ -10,7 +10,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
 
+from ringfence.hashing import digest_of
 from ringfence.scales import MONEY_DECIMALS, ONE
+from ringfence_schemas.content import content_of
 from ringfence_schemas.decimals import DECIMALS, decimal_text, units
 from ringfence_schemas.inputs import Instrument, Liquidation, Tier
 
@@ -69,6 +71,8 @@ class Rules:
     """The parameters of one instrument version, in the units of `ringfence.scales`."""
 
     event: Instrument
+    content: bytes
+    """Hash of the event's content."""
     version: int
     settle_asset: str
     multiplier: int
@@ -139,6 +143,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         )
     return Rules(
         event=event,
+        content=digest_of(content_of(event)),
         version=event.version,
         settle_asset=event.settle_asset,
         multiplier=multiplier,
