@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ringfence_streams.errors import LogBusy, LogError, LogFull, LogReadOnly, LogUnavailable, LogUnsuitable, RecordsLost
+from ringfence_streams.errors import (
+    LogBusy,
+    LogError,
+    LogFull,
+    LogReadOnly,
+    LogUnavailable,
+    LogUnsuitable,
+    OutputsDiverged,
+    RecordsLost,
+)
 
 FORMAT = 1
 """Kept in the file as `user_version`."""
@@ -50,6 +59,7 @@ _MEANINGS: dict[int, type[LogError]] = {
     sqlite3.SQLITE_FULL: LogFull,
     sqlite3.SQLITE_READONLY: LogReadOnly,
     sqlite3.SQLITE_CORRUPT: RecordsLost,
+    sqlite3.SQLITE_CONSTRAINT: OutputsDiverged,
     sqlite3.SQLITE_NOTADB: LogUnsuitable,
 }
 

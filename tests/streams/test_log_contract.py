@@ -398,6 +398,49 @@ def test_the_margin_engine_gives_the_same_over_every_log_and_every_history(tmp_p
     assert len(results) == 1
 
 
+def test_an_input_that_cannot_be_read_stands_untouched_on_the_dead_letter_topic(storage: Storage) -> None:
+    """B19: the original bytes, the reason and the coordinates in headers; the trace of an input is in its frame."""
+
+    async def action(log: Log) -> None:
+        await log.publish([Message(TICKS, "X", b"\xff not JSON", 5, traceparent="00-trace-span-01")])
+        running = Engine(log, [Settings()], CoreReplicas(), motion=MOTION)
+        await running.drain()
+        await running.release()
+        letter = (await log.read("ticks.dlq", 0, 0, 10))[0]
+        headers = dict(letter.headers)
+        assert letter.value == b"\xff not JSON"
+        assert headers["ce_id"] == b"0-ticks.dlq-1"
+        assert headers["content-type"] == b"application/octet-stream"
+        assert headers["__connect.errors.exception.class.name"] == b"malformed"
+        assert headers["__connect.errors.offset"] == b"0"
+        frame = decode_frame((await log.read_journal(0, 1, 1))[0].value or b"")
+        assert frame.inputs[0].traceparent == "00-trace-span-01"
+
+    with_log(storage, action)
+
+
+def test_outcomes_carry_the_headers_of_cloudevents(storage: Storage) -> None:
+    """Binary mode: everything that routes or deduplicates a record can be read without its value."""
+
+    async def action(log: Log) -> None:
+        await log.publish(messages(5))
+        await engine(log).drain()
+        decision = dict((await log.read(LIQUIDATIONS, 0, 0, 1))[0].headers)
+        assert decision == {
+            "ce_specversion": b"1.0",
+            "ce_id": b"0-liquidations-1",
+            "ce_source": b"ringfence/0",
+            "ce_type": b"counted",
+            "ce_time": b"1970-01-01T00:00:00.000001Z",
+            "ce_subject": b"b",
+            "content-type": b"application/json",
+        }
+        view = dict((await log.read(POSITIONS, 0, 0, 9))[-1].headers)
+        assert (view["version"], view["shard"]) == (b"3", b"0")
+
+    with_log(storage, action)
+
+
 def test_a_running_engine_stops_orderly_when_asked(storage: Storage) -> None:
     """`run` folds what comes until `stop`, writes a release frame, and the next engine starts at once."""
 

@@ -11,7 +11,8 @@ import pytest
 from ringfence_schemas.frames import FrameInput, Settings, SourceRange, content_hash
 from ringfence_schemas.topics import JOURNAL, TICKS
 from ringfence_streams.brokerlog import BrokerLog
-from ringfence_streams.errors import Diverged, LogError, RecordsLost
+from ringfence_streams.errors import Diverged, LogError, RecordsLost, SnapshotRefused
+from ringfence_streams.folding import CoreReplicas
 from ringfence_streams.port import Replica
 from ringfence_streams.recovery import recover
 from ringfence_streams.shard import Shard
@@ -169,6 +170,12 @@ def test_a_follower_whose_head_was_replaced_notices_by_the_frames_that_follow() 
             await follower.catch_up(node.log())
 
     asyncio.run(action())
+
+
+def test_a_state_that_the_fold_cannot_read_is_refused_like_a_damaged_snapshot() -> None:
+    """V1: the checksum fits, but what it covers is another fold's state; the journal is folded instead."""
+    with pytest.raises(SnapshotRefused):
+        CoreReplicas().restore(b"something else", Settings())
 
 
 class OtherReplica(CountingReplica):

@@ -11,7 +11,8 @@ import pytest
 from ringfence_schemas.frames import Frame, Settings, content_hash, decode_frame
 from ringfence_schemas.topics import FILLS, JOURNAL, POSITIONS, TICKS
 from ringfence_streams.brokerlog import BrokerLog
-from ringfence_streams.errors import ClockStep, LogError, ShardOwned
+from ringfence_streams.engine import Engine
+from ringfence_streams.errors import ClockStep, JournalDamaged, LogError, ShardOwned
 from ringfence_streams.memory import MemoryBroker
 from ringfence_streams.merge import MergingReader
 from ringfence_streams.motion import MotionSettings
@@ -341,6 +342,65 @@ def test_a_fold_that_fails_stops_the_shard_before_anything_wrong_is_journalled()
         sound = node.shard()
         await sound.step()
         await node.audit()
+
+    asyncio.run(action())
+
+
+def test_a_step_that_loses_the_ownership_says_who_has_it() -> None:
+    """A closed loop never waits: where a zombie finds its successor, the step ends with `shard_owned`."""
+
+    async def action() -> None:
+        node = Node()
+        zombie = node.shard(MotionSettings(lease_us=10**12))
+        await node.write("ab")
+        await zombie.step()
+        successor = node.shard()
+        await successor.step()
+        await node.write("cd")
+        with pytest.raises(ShardOwned):
+            await zombie.step()
+        assert zombie.progress.stood_down == 1
+        await successor.step()
+        await node.audit()
+
+    asyncio.run(action())
+
+
+def test_a_zombie_that_is_asked_to_stop_leaves_no_release_frame(caplog: pytest.LogCaptureFixture) -> None:
+    """The release frame of an owner that was replaced is not on the chain; it says so and stops."""
+
+    async def action() -> None:
+        node = Node()
+        zombie = node.shard()
+        await node.write("ab")
+        await zombie.step()
+        successor = node.shard()
+        await successor.step()
+        await zombie.release()
+        assert zombie.mode is Mode.STOPPED
+        assert "ownership lost at its end" in caplog.text
+        await node.write("cd")
+        assert await successor.step() == 2
+        await node.audit()
+
+    asyncio.run(action())
+
+
+def test_an_error_of_one_shard_stops_the_others_orderly() -> None:
+    """The engine ends as a whole: the sound shard writes its release frame, then the error is raised."""
+
+    async def action() -> None:
+        broker = MemoryBroker()
+        broker.create_all(2)
+        broker.partition(JOURNAL, 1).records.append(Record(JOURNAL, 1, 0, 0, b"1", b"no frame"))
+        log = BrokerLog(broker.client(), Node().snapshots)
+        engine = Engine(log, [Settings(shard=shard, shards=2) for shard in range(2)], CountingReplicas())
+        started = []
+        with pytest.raises(JournalDamaged, match="shard 1, offset 0"):
+            await engine.run(started=lambda: started.append(True))
+        assert started == [True]
+        kinds = [decode_frame(record.value or b"").kind for record in broker.partition(JOURNAL, 0).records]
+        assert kinds == ["epoch", "release"]
 
     asyncio.run(action())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence_schemas.frames import Settings
+from ringfence_schemas.frames import Settings, decode_frame
 from ringfence_schemas.topics import JOURNAL, LIQUIDATIONS, POSITIONS, TICKS, VIEW_TOPICS
 from ringfence_streams.engine import Engine
 from ringfence_streams.errors import LogError, LogUnsuitable
@@ -160,6 +160,41 @@ def test_other_commands_publish_and_read_beside_the_engine(tmp_path: Path) -> No
         await audit(beside, Settings(), 70)
         await log.close()
         await beside.close()
+
+    asyncio.run(action())
+
+
+def test_an_idle_engine_under_clock_events_writes_nothing(tmp_path: Path) -> None:
+    """In one file a lock shows that the owner lives, so heartbeat frames are for timers only."""
+
+    async def action() -> None:
+        log = SqliteLog(tmp_path / "log.db")
+        running = engine(log, STAND_BY)
+        task = asyncio.ensure_future(running.run())
+        await asyncio.sleep(0.05)
+        running.stop()
+        await task
+        kinds = [decode_frame(record.value or b"").kind for record in await log.read(JOURNAL, 0, 0, 100)]
+        assert kinds == ["epoch", "release"]
+        await log.close()
+
+    asyncio.run(action())
+
+
+def test_a_number_that_stands_already_is_never_overwritten(tmp_path: Path) -> None:
+    """V4 in one file: a decision under a number that somebody else has written stops the engine."""
+
+    async def action() -> None:
+        log = SqliteLog(tmp_path / "log.db")
+        await log.publish(ticks(1))
+        log.store.connection.execute(
+            "INSERT INTO decisions VALUES ('liquidations', 0, 0, 0, 'X', 'forged', NULL, x'00')"
+        )
+        with pytest.raises(LogError) as stopped:
+            await engine(log).drain()
+        assert stopped.value.code == "outputs_diverged"
+        assert (await log.journal_bounds(0)).end == 1, "the epoch frame alone"
+        await log.close()
 
     asyncio.run(action())
 
