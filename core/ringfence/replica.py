@@ -37,8 +37,8 @@ from ringfence_schemas.topics import (
 DEAD_LETTER_TYPE: Final = "dead_letter"
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
-Wanted: TypeAlias = Callable[[str, str], bool]
-"""Whether the view of (topic, key) is to be drawn."""
+Wanted: TypeAlias = Callable[[str, str, int], bool]
+"""Whether the view of (topic, key, version) is to be drawn."""
 
 
 class OutcomeRecord(NamedTuple):
@@ -77,6 +77,8 @@ class Replica:
     def __init__(self, settings: Settings, fold: Fold | None = None) -> None:
         self.fold = fold or Fold(settings)
         self.settings = settings
+        self.wanted: Wanted | None = None
+        """Which views to draw; None: all of them.  An audit wants those that it can compare."""
 
     @classmethod
     def restore(cls, data: bytes, settings: Settings) -> Replica:
@@ -97,17 +99,12 @@ class Replica:
         return self.fold.digest()
 
     def fold_inputs(
-        self,
-        seq: int,
-        clock_us: int,
-        sources: Sequence[SourceRange],
-        inputs: Sequence[FrameInput],
-        wanted: Wanted | None = None,
+        self, seq: int, clock_us: int, sources: Sequence[SourceRange], inputs: Sequence[FrameInput]
     ) -> FrameOutcomes:
         """Fold the inputs of frame `seq`; `sources` are the frame's positions, which the inputs refer to by index.
 
-        A view is drawn only if it is `wanted` (None: all are).  Count and digest are the same either way: they cover
-        the key and version of a view, whose content follows from the state and its digest.
+        Count and digest are the same whichever views are wanted: they cover the key and version of a view, whose
+        content follows from the state and its digest.
         """
         fold, settings = self.fold, self.settings
         records = [_decision_record(decision) for decision in fold.advance(clock_us)]
@@ -128,7 +125,7 @@ class Replica:
             if decisions:
                 records += map(_decision_record, decisions)
         hashed = [_hashed(record) for record in records]
-        records += self._views(seq, hashed, wanted)
+        records += self._views(seq, hashed)
         return FrameOutcomes(records, len(hashed), digest_of(b"".join(hashed)), fold.digest())
 
     def _origin(self, source: SourceRange) -> RecordOrigin:
@@ -178,21 +175,21 @@ class Replica:
             headers,
         )
 
-    def _views(self, seq: int, hashed: list[bytes], wanted: Wanted | None) -> Iterable[OutcomeRecord]:
+    def _views(self, seq: int, hashed: list[bytes]) -> Iterable[OutcomeRecord]:
         """Draw the views touched since the last frame, in order of key; a closed position is a null."""
-        state = self.fold.state
+        state, wanted = self.fold.state, self.wanted
         for bucket in sorted(state.touched_buckets, key=_bucket_key):
             if not bucket.posted:
                 continue  # an empty shell has never had a view
             key = f"{bucket.account.name}|{bucket.book.name}"
             hashed.append(b"%a|%d|%d" % (key, seq, bool(bucket.size)))
-            if wanted is None or wanted(POSITIONS, key):
+            if wanted is None or wanted(POSITIONS, key, seq):
                 value = encode(figures.position(bucket)) if bucket.size else None
                 yield OutcomeRecord(POSITIONS, key, "position", None, seq, state.time_us, value)
         for account, name in sorted(state.touched_wallets):
             key = f"{account}|{name}"
             hashed.append(b"%a|%d" % (key, seq))
-            if wanted is None or wanted(WALLETS, key):
+            if wanted is None or wanted(WALLETS, key, seq):
                 asset = state.assets[name]
                 balance = decimal_text(asset.wallets.get(account, 0), asset.decimals)
                 view = encode(Wallet(account=account, asset=name, balance=balance))

@@ -97,6 +97,7 @@ class ShardAudit:
         self._follower = Follower(shard, ChainState(self._replica, settings))
         self._decisions: dict[str, _Decisions] = {}
         self._views = _Views(log, shard)
+        self._replica.wanted = self._views.wanted
         self._snapshots: dict[int, Snapshot] = {}
         self._unchecked_inputs = 0
 
@@ -323,6 +324,11 @@ class _Views:
                 version, key = published_ordinal(record), (record.key or b"").decode("ascii", "replace")
                 self._stored[topic, key] = _Stored(version or 0, _value_hash(record.value))
             offset = records[-1].offset + 1
+
+    def wanted(self, topic: str, key: str, version: int) -> bool:
+        """Whether a view must be drawn: one that a later frame replaced stands nowhere to be compared with."""
+        stored = self._stored.get((topic, key))
+        return stored is None or stored.version <= version
 
     def compare(self, outcome: OutcomeRecord, offset: int) -> bool:
         """Compare a view that a frame publishes; returns whether it is the one that stands on its topic."""
