@@ -162,6 +162,7 @@ class Owner:
                 held = self.state.positions.get(source)
                 starts.append(held.end if held else record.offset)
                 last.append(record)
+            assert record.offset >= starts[index], f"{source} was read twice at offset {record.offset}"
             last[index] = record
             inputs.append(self._input(index, record.offset - starts[index], record))
         positions = [

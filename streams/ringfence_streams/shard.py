@@ -86,6 +86,7 @@ class Shard:
                 await self._stand_down(lost)
             except BaseException:
                 await self._drop()
+                self.mode = Mode.STOPPED
                 raise
         await self.release()
 
@@ -97,16 +98,16 @@ class Shard:
         before = self.progress.inputs
         while True:
             try:
-                if self._owner is None:
-                    await self._log.check(self.settings)
-                    if not await self._take_over():
-                        raise ShardOwned(f"Shard {self.settings.shard} is owned by another process")
-                assert self._owner is not None
-                while await self._owner.advance():
+                owner = self._owner or await self._claimed()
+                while await owner.advance():
                     pass
-                await self._owner.finish()
+                await owner.finish()
             except OwnershipLost as lost:
                 await self._stand_down(lost)
+            except BaseException:
+                await self._drop()
+                self.mode = Mode.STOPPED
+                raise
             else:
                 return self.progress.inputs - before
 
@@ -119,6 +120,13 @@ class Shard:
                 logger.warning("Shard %d: ownership lost at its end: %s", self.settings.shard, lost)
             await self._drop()
         self.mode = Mode.STOPPED
+
+    async def _claimed(self) -> Owner:
+        """Own the shard now, or raise ShardOwned."""
+        await self._log.check(self.settings)
+        if await self._take_over() and self._owner:
+            return self._owner
+        raise ShardOwned(f"Shard {self.settings.shard} is owned by another process")
 
     async def _take_over(self) -> bool:
         """T1, T2, V1-V6: own the shard if that is allowed now; returns whether it is owned."""

@@ -215,7 +215,9 @@ class SqliteReader:
             row = self._store.connection.execute(
                 "SELECT number FROM inputs WHERE topic = ? AND partition = ? AND offset = ?", (*source, offset)
             ).fetchone()
-        return int(row[0]) if row else 0
+        if row is None:
+            raise LogUnsuitable(f"Input {source.topic}/{source.partition}@{offset} was deleted: the order ends there")
+        return int(row[0])
 
 
 class SqliteOwnership:

@@ -233,6 +233,24 @@ def test_a_missing_journal_row_is_noticed(tmp_path: Path) -> None:
     asyncio.run(action())
 
 
+def test_a_deleted_input_stops_an_engine_that_needs_its_place(tmp_path: Path) -> None:
+    """The append number of the last input read is where the order goes on; without it nothing is read twice."""
+
+    async def action() -> None:
+        path = tmp_path / "log.db"
+        log = SqliteLog(path)
+        await log.publish(ticks(20))
+        await engine(log).drain()
+        await log.publish(ticks(5, 20))
+        log.store.connection.execute("DELETE FROM inputs WHERE offset < 20")
+        await log.resign(0)
+        with pytest.raises(LogUnsuitable, match="was deleted"):
+            await engine(log).drain()
+        await log.close()
+
+    asyncio.run(action())
+
+
 def test_only_input_topics_are_published_to(tmp_path: Path) -> None:
     """What the engine decides cannot be written by anybody else through the log's own door."""
 
