@@ -118,7 +118,8 @@ class Shard:
                 await self._owner.release()
             except OwnershipLost as lost:
                 logger.warning("Shard %d: ownership lost at its end: %s", self.settings.shard, lost)
-            await self._drop()
+            finally:
+                await self._drop()
         self.mode = Mode.STOPPED
 
     async def _claimed(self) -> Owner:
