@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.figures import Scale
+from ringfence import fold
 
 
 def conditions(scale: Scale, seed: int) -> dict[str, str]:
@@ -19,7 +20,8 @@ def conditions(scale: Scale, seed: int) -> dict[str, str]:
         "system": platform.platform(),
         "load average": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {_build()}",
-        "libraries": ", ".join(f"{name} {version(name)}" for name in ("ringfence", "msgspec", "orjson")),
+        "engine": f"ringfence {version('ringfence')}, core {_core_form()}",
+        "libraries": ", ".join(f"{name} {version(name)}" for name in ("msgspec", "orjson")),
         "garbage collection": _garbage_collection(),
         "inputs": f"made up from seed {seed} at {scale.name} scale",
     }
@@ -41,6 +43,11 @@ def _build() -> str:
     arguments = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
     profiled = "--enable-optimizations" in arguments
     return f"{platform.python_compiler()}, {'with' if profiled else 'without'} profile-guided optimisation"
+
+
+def _core_form() -> str:
+    """Whether the core that is measured was compiled."""
+    return "interpreted" if str(fold.__file__).endswith(".py") else "compiled"
 
 
 def _garbage_collection() -> str:

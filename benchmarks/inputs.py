@@ -19,7 +19,8 @@ TIERS = (
     ("50000", "0.005", "100"),
     ("600000", "0.0065", "75"),
     ("3000000", "0.01", "50"),
-    ("12000000", "0.05", "10"),
+    ("12000000", "0.025", "20"),
+    ("300000000", "0.5", "1"),
 )
 
 
@@ -32,7 +33,7 @@ class Inputs:
         self._number = 0
 
     def market(self, instruments: tuple[str, ...] = (INSTRUMENT,)) -> list[bytes]:
-        """The asset, and each instrument with its first price: five tiers, three call levels, liquidation by order."""
+        """The asset, and each instrument with its first price: six tiers, three call levels, liquidation by order."""
         lines = [self._line("asset", asset=ASSET, decimals=6)]
         for instrument in instruments:
             lines.append(
