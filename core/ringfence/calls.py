@@ -21,35 +21,38 @@ def judge_level(state: State, bucket: Bucket, equity: int, maintenance: int) -> 
     """Move the bucket to the level its equity (money) and maintenance (scaled) say, and publish the move."""
     rules, now = bucket.book.rules, bucket.level
     deepest = deepest_level(rules, equity, maintenance)
-    if deepest > now:
+    if deeper(deepest, now):
         if not now:
             bucket.cases += 1
         _move(state, bucket, deepest, "escalated" if now else "called", equity, maintenance)
     elif now:
         held = held_level(rules, equity, maintenance)
-        if held < now:
+        if deeper(now, held):
             _move(state, bucket, held, "eased" if held else "recovered", equity, maintenance)
+
+
+def deeper(level: int, other: int) -> bool:
+    """Whether a level is nearer to liquidation than another; 0 is no level at all."""
+    return level != 0 and (other == 0 or level < other)
 
 
 def deepest_level(rules: Rules, equity: int, maintenance: int) -> int:
     """The deepest level r with equity <= r * maintenance, 0 for none."""
     level = 0
-    for number, call_ratio in enumerate(rules.call_levels, 1):
+    for call_ratio in rules.call_levels:
         if not margin.breaches(equity, maintenance, call_ratio):
             break
-        level = number
+        level = call_ratio
     return level
 
 
 def held_level(rules: Rules, equity: int, maintenance: int) -> int:
-    """The deepest level r with equity < r * (1 + recover) * maintenance, 0 for none: a called bucket does not rise
-    above it.
-    """
+    """The deepest level r with equity < r * (1 + recover) * maintenance, 0 for none: what is held cannot ease."""
     level = 0
-    for number, call_ratio in enumerate(rules.call_levels, 1):
+    for call_ratio in rules.call_levels:
         if equity * ONE**3 >= call_ratio * (ONE + rules.recover) * maintenance:
             break
-        level = number
+        level = call_ratio
     return level
 
 
@@ -58,25 +61,23 @@ def _move(state: State, bucket: Bucket, level: int, status: str, equity: int, ma
     case_id = f"{bucket.account.name}|{bucket.book.name}|c{bucket.cases}"
     bucket.level = level
     state.engine_changed(bucket)
-    call_ratio = rules.call_levels[level - 1] if level else None
     trigger = figures.liquidation_price(bucket)
     state.record_of(
         MarginCall,
         bucket,
         status=status,
         case_id=case_id,
-        level=_level_text(rules, level),
-        previous_level=_level_text(rules, previous),
-        margin_shortfall="0" if call_ratio is None else _margin_shortfall(rules, equity, maintenance, call_ratio),
+        level=_level_text(level),
+        previous_level=_level_text(previous),
+        margin_shortfall=_margin_shortfall(rules, equity, maintenance, level) if level else "0",
         liquidation_price=figures.price(trigger),
         distance_percent=figures.distance_percent(bucket.book.mark, trigger),
         **figures.judgement(bucket),
     )
 
 
-def _level_text(rules: Rules, level: int) -> str | None:
-    """A level as its ratio; None where there is none, or where newer parameters no longer have it."""
-    return decimal_text(rules.call_levels[level - 1], 18) if 0 < level <= len(rules.call_levels) else None
+def _level_text(level: int) -> str | None:
+    return figures.decimal(level) if level else None
 
 
 def _margin_shortfall(rules: Rules, equity: int, maintenance: int, call_ratio: int) -> str:
@@ -89,7 +90,7 @@ def close_case(state: State, bucket: Bucket) -> None:
     """The position is gone: end its case, if one is open."""
     if not bucket.level:
         return
-    rules, case_id, previous = bucket.book.rules, bucket.case_id, bucket.level
+    case_id, previous = bucket.case_id, bucket.level
     bucket.level = 0
     state.record_of(
         MarginCall,
@@ -97,23 +98,9 @@ def close_case(state: State, bucket: Bucket) -> None:
         status="closed",
         case_id=case_id,
         level=None,
-        previous_level=_level_text(rules, previous),
+        previous_level=_level_text(previous),
         margin_shortfall=None,
         liquidation_price=None,
         distance_percent=None,
         **figures.judgement(bucket),
     )
-
-
-def drop_levels(state: State, bucket: Bucket) -> None:
-    """New parameters have fewer levels than the one a bucket stands at: it stands at the deepest left, or its case
-    ends.
-    """
-    levels = len(bucket.book.rules.call_levels)
-    if levels:
-        bucket.level = levels
-        state.engine_changed(bucket)
-        return
-    mark = bucket.book.mark
-    assert mark is not None
-    _move(state, bucket, 0, "recovered", margin.equity(bucket, mark), margin.maintenance(bucket, mark))

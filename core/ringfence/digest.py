@@ -16,7 +16,6 @@ from __future__ import annotations
 from ringfence.hashing import MODULUS, digest_of, term_of
 from ringfence.shard_state import State
 from ringfence.state import Account, Asset, Book, Bucket
-from ringfence_schemas.content import content_of
 
 
 def link(state: State, account: Account, content: bytes, bucket: Bucket | None, asset: Asset) -> None:
@@ -78,7 +77,8 @@ def state_digest(state: State) -> bytes:
 def _book_term(book: Book) -> int:
     market = f"{book.mark}|{book.funding_index:x}|{book.market_time_us}|{sorted(book.sources.items())}"
     totals = f"{book.changed}|{book.settled}|{book.fund}|{book.trading}|{book.funding}"
-    versions = b"".join((book.rules.content, *(digest_of(content_of(event)) for event in book.pending)))
+    pending = [event.version for event in book.pending]
+    versions = b"%d|%a|%a" % (book.rules.version, pending, sorted(book.versions.items()))
     return term_of(f"instrument|{book.name}|{market}|{totals}|".encode() + versions)
 
 

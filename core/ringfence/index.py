@@ -87,10 +87,12 @@ class TriggerIndex:
         "high",
         "low",
         "orders",
+        "orphans",
         "radius",
         "rules",
         "slots",
         "steep",
+        "targets",
         "up",
     )
 
@@ -109,9 +111,12 @@ class TriggerIndex:
         self.orders: list[Order] = []
         ratios = [*rules.call_levels, ONE]
         self.down = tuple([self._lines(sign, ratio) for ratio in ratios] for sign in (1, -1))
-        """down[side][level]: the lines towards the next deeper level of a bucket now at `level`; side 0 is long."""
+        """down[side][place]: the lines towards a level, the mildest first, liquidation last; side 0 is long."""
         recovering = [level * (ONE + rules.recover) // ONE for level in rules.call_levels]
         self.up = tuple([self._lines(sign, ratio, rising=True) for ratio in recovering] for sign in (1, -1))
+        self.targets = {level: place for place, level in enumerate([0, *rules.call_levels])}
+        """Level of a bucket -> place in `down` of the lines towards the next deeper one."""
+        self.orphans: list[Bucket] = []
         self.steep = tuple([self._steep(sign, ratio) for ratio in ratios] for sign in (1, -1))
         self.bounded = any(order for side in self.steep for _, _, order in side)
         """Whether some tier is steep, so that the horizon has a ceiling."""
@@ -153,7 +158,7 @@ class TriggerIndex:
             self._take_slot(bucket, funding_index)
         size, level, order = bucket.size, bucket.level, bucket.order
         side, weight = (0, size) if size > 0 else (1, -size)
-        lines = self.down[side][level]
+        lines = self.down[side][0]
         likely = order if order is not None and order.lines is lines else lines[0]
         value = bucket.cash + likely.amount
         shifted, spread = value - size * self.anchor_funding, self.radius * weight
@@ -190,7 +195,10 @@ class TriggerIndex:
 
     def _place_anywhere(self, bucket: Bucket, side: int, funding_index: int) -> None:
         """Find the lines that can bind inside the horizon, and the way back up for a called bucket."""
-        size, cash, level = abs(bucket.size), bucket.cash, bucket.level
+        if bucket.level not in self.targets:
+            self._always(bucket)
+            return
+        size, cash, level = abs(bucket.size), bucket.cash, self.targets[bucket.level]
         lines = self.down[side][level]
         first_steep, steep_floor, steep_order = self.steep[side][level]
         found: list[tuple[Order, int]] = []
@@ -205,6 +213,13 @@ class TriggerIndex:
             order = self.up[side][level - 1][_binding(self.up[side][level - 1], bucket, funding_index)]
             found.append((order, -(cash + order.amount) // (size * ONE)))
         self._stand_in(bucket, [(order, key << SLOT_BITS | bucket.slot) for order, key in found], funding_index)
+
+    def _always(self, bucket: Bucket) -> None:
+        """A bucket at a level that newer parameters no longer have is a candidate at every tick."""
+        self._forget(bucket)
+        if bucket not in self.orphans:
+            self.orphans.append(bucket)
+        self.low = self.high = 0
 
     def _stand_in(self, bucket: Bucket, entries: list[tuple[Order, int]], funding_index: int) -> None:
         """Make these the entries of a bucket, unless those it has are in the same orders and fire no later."""
@@ -262,7 +277,8 @@ class TriggerIndex:
         drifted = abs(funding_index - self.anchor_funding) > self.radius
         if self.radius and (drifted or (self.bounded and mark > self.ceiling)):
             self.enter_all(mark, funding_index)
-        candidates: list[Bucket] = []
+        candidates = [bucket for bucket in self.orphans if bucket.slot >= 0]
+        self.orphans = []
         for order in self.orders:
             heap = order.heap
             if not heap:
@@ -314,6 +330,7 @@ class TriggerIndex:
         self._anchor(price, funding_index)
         for order in self.orders:
             order.heap, order.live = [], 0
+        self.orphans = []
         for bucket in self.slots:
             if bucket is not None:
                 bucket.order = bucket.others = None

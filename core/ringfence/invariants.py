@@ -98,7 +98,10 @@ def scan_level(bucket: Bucket, mark: int) -> int:
     if margin.liquidatable(rules, equity, maintenance):
         return -1
     deepest = calls.deepest_level(rules, equity, maintenance)
-    return max(deepest, min(bucket.level, calls.held_level(rules, equity, maintenance)))
+    held = calls.held_level(rules, equity, maintenance)
+    if calls.deeper(deepest, bucket.level):
+        return deepest
+    return held if calls.deeper(bucket.level, held) else bucket.level
 
 
 def i11_every_input_ends_once(fold: Fold) -> None:

@@ -34,7 +34,7 @@ def judge(state: State, bucket: Bucket, mark: int) -> None:
     equity, maintenance = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
     if margin.liquidatable(rules, equity, maintenance):
         liquidation.start(state, bucket, equity, maintenance)
-    elif rules.call_levels:
+    elif rules.call_levels or bucket.level:
         calls.judge_level(state, bucket, equity, maintenance)
 
 

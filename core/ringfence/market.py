@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringfence import calls, liquidation
+from ringfence import liquidation
+from ringfence.hashing import digest_of
 from ringfence.judge import sweep
 from ringfence.refusals import Refusal, refusal
 from ringfence.rules import InvalidInstrument, Rules, build_rules
@@ -44,10 +45,7 @@ def advance_market(state: State, book: Book, time_us: int) -> None:
 def accepted_before(state: State, event: Instrument) -> bool:
     """Whether this version was accepted with the same content."""
     book = state.books.get(event.instrument)
-    if book is None:
-        return False
-    accepted = (book.rules.event, book.highest, *book.pending)
-    return any(known.version == event.version and content_of(known) == content_of(event) for known in accepted)
+    return book is not None and book.versions.get(event.version) == digest_of(content_of(event))
 
 
 def apply_instrument(state: State, event: Instrument) -> None:
@@ -66,7 +64,7 @@ def apply_instrument(state: State, event: Instrument) -> None:
     if book.settled:
         raise refusal("instrument_closed", event.instrument)
     advance_market(state, book, event.time_us)
-    book.highest = event
+    book.versions[event.version] = rules.content
     effective_us = book.market_time_us if event.effective_us is None else event.effective_us
     book.pending = [pending for pending in book.pending if (pending.effective_us or 0) < effective_us]
     if effective_us <= book.market_time_us:
@@ -84,8 +82,9 @@ def apply_instrument(state: State, event: Instrument) -> None:
 
 
 def _refuse_contradiction(book: Book, event: Instrument) -> None:
-    if event.version <= book.highest.version:
-        raise refusal("stale_version", f"version {event.version}, accepted is {book.highest.version}")
+    accepted = max(book.versions)
+    if event.version <= accepted:
+        raise refusal("stale_version", f"version {event.version}, accepted is {accepted}")
     old = book.rules.event
     for field in ("contract", "settle_asset"):
         if getattr(event, field) != getattr(old, field):
@@ -117,8 +116,6 @@ def put_in_force(state: State, book: Book, event: Instrument) -> None:
         version=event.version,
         previous_version=previous,
     )
-    for account in sorted(name for name, bucket in book.buckets.items() if bucket.level > len(book.rules.call_levels)):
-        calls.drop_levels(state, book.buckets[account])
     book.index.configure(book.rules)
     open_buckets = [bucket for bucket in book.buckets.values() if bucket.slot >= 0]
     for bucket in open_buckets:

@@ -135,7 +135,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     _check_floors(event.tiers)
     long = _side(event.tiers, "long", added, money_one)
     short = _side(event.tiers, "short", added, money_one)
-    max_leverages = tuple(None if tier.max_leverage is None else units[tier.max_leverage] for tier in event.tiers)
+    max_leverages = tuple(_max_leverage(tier, row) for row, tier in enumerate(event.tiers, 1))
     default_leverage = _optional(event.default_leverage, ONE)
     if max_leverages[0] is not None and default_leverage > max_leverages[0]:
         raise InvalidInstrument(
@@ -257,6 +257,12 @@ def _side(tiers: list[Tier], side: str, added: int, money_one: int) -> SideTiers
         amounts.append(amount * (money_one // (ONE * ONE)))
         previous_rate = rate
     return SideTiers(tuple(floors), tuple(rates), tuple(amounts))
+
+
+def _max_leverage(tier: Tier, row: int) -> int | None:
+    if tier.max_leverage is not None and units[tier.max_leverage] <= 0:
+        raise InvalidInstrument(f"tier {row}: max_leverage {tier.max_leverage} must be above 0")
+    return None if tier.max_leverage is None else units[tier.max_leverage]
 
 
 def _initial_rate(tier: Tier, row: int) -> tuple[int, int]:

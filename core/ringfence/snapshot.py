@@ -70,7 +70,8 @@ def _values(thing: object, fields: tuple[str, ...]) -> list[Any]:
 
 def _book_content(book: Book) -> dict[str, Any]:
     return {
-        "events": [encode_input(event).decode() for event in (book.rules.event, book.highest, *book.pending)],
+        "events": [encode_input(event).decode() for event in (book.rules.event, *book.pending)],
+        "versions": [(version, accepted.hex()) for version, accepted in book.versions.items()],
         "values": _values(book, _BOOK),
         "sources": [(source, *last) for source, last in book.sources.items()],
         "buckets": [
@@ -126,10 +127,11 @@ def _assign(thing: object, fields: tuple[str, ...], values: list[Any]) -> None:
 
 
 def _restore_book(state: State, content: dict[str, Any]) -> None:
-    event, highest, *pending = (cast("Instrument", decode_input(text.encode())) for text in content["events"])
+    event, *pending = (cast("Instrument", decode_input(text.encode())) for text in content["events"])
     asset = state.assets[event.settle_asset]
     book = state.books[event.instrument] = Book(build_rules(event, asset.decimals), asset)
-    book.highest, book.pending = highest, pending
+    book.pending = pending
+    book.versions = {version: bytes.fromhex(accepted) for version, accepted in content["versions"]}
     _assign(book, _BOOK, content["values"])
     book.sources = {source: (sequence, last) for source, sequence, last in content["sources"]}
     for account, values, running in content["buckets"]:

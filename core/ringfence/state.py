@@ -113,7 +113,7 @@ class Bucket:
         self.returned = 0
         """Gross amount that its closings gave back to the wallet, over its whole life, in units of the asset."""
         self.level = 0
-        """Margin call level: 0 none, 1 the mildest.  Above 0 a case is open."""
+        """Margin call level, as its ratio in decimals: deeper is smaller.  0: none; otherwise a case is open."""
         self.cases = 0
         self.liquidations = 0
         self.liquidation: Liquidation | None = None
@@ -152,7 +152,6 @@ class Book:
         "fund",
         "funding",
         "funding_index",
-        "highest",
         "index",
         "mark",
         "market_time_us",
@@ -163,14 +162,15 @@ class Book:
         "sources",
         "term",
         "trading",
+        "versions",
     )
 
     def __init__(self, rules: Rules, asset: Asset) -> None:
         self.name = rules.event.instrument
         self.rules = rules
         self.asset = asset
-        self.highest = rules.event
-        """The instrument event with the highest version accepted: in force or pending."""
+        self.versions: dict[int, bytes] = {rules.version: rules.content}
+        """Version -> hash of its content, of every version accepted."""
         self.pending: list[Instrument] = []
         """Accepted versions whose `effective_us` has not come, by version."""
         self.mark: int | None = None
