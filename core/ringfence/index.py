@@ -306,6 +306,8 @@ class TriggerIndex:
     def settle(self, funding_index: int) -> None:
         """Find the safe interval anew: while low < mark < high no entry can have fired."""
         self.low, self.high = 0, self.ceiling if self.bounded and self.radius else UNBOUNDED
+        if self.orphans:
+            self.high = 0
         for order in self.orders:
             if order.heap:
                 self._narrow(order, funding_index)
