@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -16,11 +16,12 @@ from ringfence_schemas.frames import Settings
 from ringfence_schemas.topics import ACCOUNT_TOPICS, INPUT_TOPICS, VIEW_TOPICS
 from ringfence_streams.brokerlog import OUTPUTS
 from ringfence_streams.cli.console import console, counted
+from ringfence_streams.cli.garbage import tune_garbage_collection
 from ringfence_streams.cli.lines import write_out
 from ringfence_streams.cli.logs import LogOption, opened_log
 from ringfence_streams.folding import CoreReplicas
 from ringfence_streams.follower import Follower
-from ringfence_streams.port import Log
+from ringfence_streams.port import Log, Replicas
 from ringfence_streams.recovery import recover
 
 
@@ -37,16 +38,45 @@ def status(
     ringfence status --log sqlite:risk.db
     ```
     """
+    tune_garbage_collection()
     with opened_log(log) as opened:
         for shard in range(opened.shards):
             with console.progress(f"Folding shard {shard} from its last snapshot") as progress:
-                progress.update(0)
-                found = opened.run(_status(opened.log, shard, opened.shards))
+
+                def watch(seq: int) -> None:
+                    progress.update(seq, f"seq {seq:,}")
+
+                found = opened.run(_status(opened.log, shard, opened.shards, _StateReplicas(watch)))
             write_out(orjson.dumps(found) + b"\n" if as_json else ("\n".join(_lines(found)) + "\n").encode())
 
 
-async def _status(log: Log, shard: int, shards: int) -> dict[str, Any]:
-    follower = await recover(log, shard, Settings(shard=shard, shards=shards), CoreReplicas())
+class _StateReplicas:
+    """Makes replicas for their state alone: views are not drawn, and each frame is told."""
+
+    def __init__(self, watch: Callable[[int], None]) -> None:
+        self._watch = watch
+
+    def new(self, settings: Settings) -> Replica:
+        """An empty state."""
+        return self._watched(Replica(settings))
+
+    def restore(self, data: bytes, settings: Settings) -> Replica:
+        """The state of a snapshot.  Raises SnapshotRefused."""
+        replica = CoreReplicas().restore(data, settings)
+        assert isinstance(replica, Replica)
+        return self._watched(replica)
+
+    def _watched(self, replica: Replica) -> Replica:
+        def wanted(_topic: str, _key: str, version: int) -> bool:
+            self._watch(version)
+            return False
+
+        replica.wanted = wanted
+        return replica
+
+
+async def _status(log: Log, shard: int, shards: int, replicas: Replicas) -> dict[str, Any]:
+    follower = await recover(log, shard, Settings(shard=shard, shards=shards), replicas)
     state, replica = follower.state, follower.state.replica
     assert isinstance(replica, Replica)
     fold = replica.fold
