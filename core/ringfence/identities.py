@@ -93,20 +93,22 @@ class Identities:
         """Yield (tag, content hash, time_us) of every record, in order of time and tag."""
         for minute in sorted(self._minutes):
             tags = bytes(self._minutes[minute])
-            found = [self._record(tags[at : at + TAG], minute) for at in range(0, len(tags), TAG)]
+            names = dict.fromkeys(tags[at : at + TAG] for at in range(0, len(tags), TAG))
+            found = [record for tag in names for record in self._records_of(tag, minute)]
             for record in sorted(found, key=lambda record: (record[32:][::-1], record)):
                 yield record[:TAG], record[TAG:32], int.from_bytes(record[32:], "little")
 
-    def _record(self, tag: bytes, minute: int) -> bytes:
-        """Return the record of a tag that was added in this minute."""
+    def _records_of(self, tag: bytes, minute: int) -> Iterator[bytes]:
+        """Yield the records of a tag in this minute: two, where an id expired and was used again before it ended."""
         records = self._buckets[self.place_of(tag)]
         at = records.find(tag)
-        while at % RECORD or int.from_bytes(records[at + 32 : at + RECORD], "little") // MINUTE_US != minute:
+        while at >= 0:
+            if not at % RECORD and int.from_bytes(records[at + 32 : at + RECORD], "little") // MINUTE_US == minute:
+                yield records[at : at + RECORD]
             at = records.find(tag, at + 1)
-        return records[at : at + RECORD]
 
     def _drop(self, tag: bytes, minute: int) -> None:
-        record = self._record(tag, minute)
+        record = next(self._records_of(tag, minute))
         where = self.place_of(tag)
         records = self._buckets[where]
         kept = [records[at : at + RECORD] for at in range(0, len(records), RECORD)]
