@@ -11,14 +11,14 @@ import pytest
 from ringfence_schemas.frames import FrameInput, Settings, SourceRange, content_hash
 from ringfence_schemas.topics import JOURNAL, TICKS
 from ringfence_streams.brokerlog import BrokerLog
-from ringfence_streams.errors import Diverged, LogError, RecordsLost, SnapshotRefused
+from ringfence_streams.errors import Diverged, LogError, RecordsLost, ShardOwned, SnapshotRefused
 from ringfence_streams.folding import CoreReplicas
 from ringfence_streams.port import Replica
 from ringfence_streams.recovery import recover
 from ringfence_streams.shard import Shard
 from ringfence_streams.snapshots import SNAPSHOT_VERSION, decode_snapshot, encode_snapshot
 from tests.streams.counting import Counted, CountingReplica, CountingReplicas
-from tests.streams.node import MOTION, Node
+from tests.streams.node import MOTION, SETTINGS, Node
 
 Damage = Callable[[bytes], bytes]
 
@@ -147,6 +147,39 @@ def test_a_journal_that_starts_after_the_beginning_needs_a_snapshot() -> None:
         node.snapshots.visible.clear()
         with pytest.raises(RecordsLost, match="starts after"):
             await recover(node.log(), 0, Settings(), CountingReplicas())
+
+    asyncio.run(action())
+
+
+def test_a_claimant_reads_its_head_once_more_before_it_writes() -> None:
+    """R3: what a follower accepted may be gone by the time it takes over; then nothing is appended to the rest."""
+
+    async def action() -> None:
+        node = await grown()
+        node.broker.partition(JOURNAL, 0).records.pop()  # without the release frame a follower has to wait
+        client = node.broker.client()
+        client.may_own = False
+        shard = Shard(BrokerLog(client, node.snapshots), SETTINGS, CountingReplicas(), motion=MOTION)
+        with pytest.raises(ShardOwned):
+            await shard._claimed()
+        node.forge(JOURNAL, -1)
+        client.may_own = True
+        end = len(node.records(JOURNAL))
+        with pytest.raises(RecordsLost, match="other bytes"):
+            await shard.step()
+        assert len(node.records(JOURNAL)) == end
+
+    asyncio.run(action())
+
+
+def test_the_snapshot_of_another_journal_is_named_as_such() -> None:
+    """A8: a journal created anew under the old name has another identity than the one in the snapshot."""
+
+    async def action() -> None:
+        node = await grown()
+        node.broker.create(JOURNAL, 1)
+        with pytest.raises(RecordsLost, match="another journal"):
+            await node.shard().step()
 
     asyncio.run(action())
 

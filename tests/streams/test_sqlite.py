@@ -251,6 +251,25 @@ def test_a_deleted_input_stops_an_engine_that_needs_its_place(tmp_path: Path) ->
     asyncio.run(action())
 
 
+def test_ranges_of_frames_meet_across_a_hole_in_a_source(tmp_path: Path) -> None:
+    """F1: ranges are half-open and adjacent, so a hole in a source looks unlike a frame that is missing."""
+
+    async def action() -> None:
+        log = SqliteLog(tmp_path / "log.db")
+        await log.publish(ticks(4))
+        running = engine(log)
+        await running.drain()
+        await log.publish(ticks(4, 4))
+        log.store.connection.execute("DELETE FROM inputs WHERE offset IN (4, 6)")
+        await running.drain()
+        frames = [decode_frame(record.value or b"") for record in await log.read(JOURNAL, 0, 1, 10)]
+        assert [(read.start, read.end) for frame in frames for read in frame.positions] == [(0, 4), (4, 8)]
+        assert [item.offset_delta for item in frames[-1].inputs] == [1, 3]
+        await log.close()
+
+    asyncio.run(action())
+
+
 def test_only_input_topics_are_published_to(tmp_path: Path) -> None:
     """What the engine decides cannot be written by anybody else through the log's own door."""
 
