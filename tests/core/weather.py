@@ -340,6 +340,7 @@ class Forecast:
         factor = Fraction(("0.5", "1", "1.5", "1.05")[move.first % 4])
         for row in document["tiers"]:
             row["maintenance_rate"] = text(min(Fraction(row["maintenance_rate"]) * factor, Fraction(9, 10)))
+        document["margin_call_levels"] = ([], ["2"], ["5", "1.1"])[move.second % 3]
         document["effective_us"] = (None, self.time_us + 5, self.time_us + 2_000_000)[move.third % 3]
         document["time_us"] = self.time_us
         return plain(document)

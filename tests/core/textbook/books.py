@@ -14,10 +14,10 @@ DEFAULT_DECIMALS = 8
 
 @dataclass
 class Market:
-    """An instrument: the version in force, the greatest accepted, those still to come, its mark, its funding."""
+    """An instrument: the version in force, every one ever accepted, those still to come, its mark, its funding."""
 
     terms: Terms
-    greatest_version: int
+    versions: dict[int, object]
     pending: list[Terms] = field(default_factory=list)
     mark: Fraction | None = None
     funding_index: Fraction = Fraction(0)

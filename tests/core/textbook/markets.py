@@ -31,10 +31,9 @@ def instrument(venue: "Venue", event: "Event") -> None:
     books, name = venue.books, event["instrument"]
     market = books.markets.get(name)
     if market is not None:
-        known = (market.terms, *market.pending)
-        if contents(event) in [contents(terms.document) for terms in known]:
+        if contents(event) == market.versions.get(event["version"]):
             raise AlreadyApplied
-        if event["version"] <= market.greatest_version:
+        if event["version"] <= max(market.versions):
             raise Refused("stale_version")
         if any(given(event, key) != given(market.terms.document, key) for key in IMMUTABLE):
             raise Refused("immutable_field")
@@ -46,11 +45,11 @@ def instrument(venue: "Venue", event: "Event") -> None:
         raise Refused("instrument_closed")
     advance(venue, event)
     if market is None:
-        books.markets[name] = Market(terms, terms.version, market_us=event["time_us"])
+        books.markets[name] = Market(terms, {terms.version: contents(event)}, market_us=event["time_us"])
         books.used_assets.add(terms.settle_asset)
         venue.decide("instrument_changed", None, name, version=terms.version, previous_version=None)
         return
-    market.greatest_version = terms.version
+    market.versions[terms.version] = contents(event)
     effective_us = terms.effective_us if terms.effective_us is not None else event["time_us"]
     market.pending = [old for old in market.pending if effective(old) < effective_us]
     if effective_us > market.market_us:
