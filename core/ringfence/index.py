@@ -234,8 +234,7 @@ class TriggerIndex:
             if order.insert(entry):
                 self._narrow(order, funding_index)
         bucket.others = tuple(entries[1:]) or None
-        if entries:
-            self._stand(bucket, *entries[0], funding_index)
+        self._stand(bucket, *entries[0], funding_index)
 
     def remove(self, bucket: Bucket) -> None:
         """Take a bucket out: it closed, or its liquidation has begun."""

@@ -114,7 +114,7 @@ def _short_crossing(tiers: SideTiers, bucket: Bucket, ratio: int, *, strict: boo
     fixed = (bucket.cash + size * bucket.book.funding_index) * PRICE_ONE
     for tier, (rate, amount) in enumerate(zip(tiers.rates, tiers.amounts, strict=True)):
         numerator, denominator = fixed + ratio * amount * ONE, PRICE_ONE + ratio * rate
-        if tier == last or numerator < tiers.floors[tier + 1] * denominator:
+        if tier < last and numerator < tiers.floors[tier + 1] * denominator:
             break
     step = size * denominator * tick
     return numerator // step + 1 if strict else ceil_divide(numerator, step)

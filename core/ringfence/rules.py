@@ -98,11 +98,6 @@ class Rules:
     taker_fee: int
     liquidation: LiquidationRules
 
-    @property
-    def money_one(self) -> int:
-        """One whole unit of the settlement asset, as money."""
-        return int(10 ** (MONEY_DECIMALS + self.extra_decimals))
-
     def side(self, size: int) -> SideTiers:
         """Return the maintenance lines of a position of this signed size."""
         return self.long if size > 0 else self.short
@@ -110,10 +105,6 @@ class Rules:
     def size_of(self, quantity: int) -> int:
         """Return the size of a number of contracts given in decimals."""
         return quantity * self.multiplier
-
-    def units_down(self, money: int) -> int:
-        """Money in units of the asset, towards minus infinity: what a bucket gives to a wallet."""
-        return money // self.quantum
 
     def units_up(self, money: int) -> int:
         """Money in units of the asset, towards plus infinity: what a wallet gives to a bucket."""

@@ -127,8 +127,7 @@ class State:
         """Return the cause of what is happening now."""
         if self._timer is not None:
             return self._timer
-        if self._origin is None:
-            return Cause()
+        assert self._origin is not None
         return self._origin.cause(self._position)
 
     def record(self, kind: type[Kind], **fields: Any) -> Kind:
