@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
+from ringfence_schemas.frames import Settings
+from ringfence_schemas.topics import DEPOSITS, FILLS, TICKS
 from ringfence_streams.brokerlog import BrokerLog
+from ringfence_streams.engine import Engine
 from ringfence_streams.memory import MemoryBroker, MemorySnapshots
 from ringfence_streams.motion import MotionSettings
-from ringfence_streams.port import Log
+from ringfence_streams.port import Log, Message
 from ringfence_streams.sqlite import SqliteLog
+from tests.streams.counting import CountingReplicas
 
 MOTION = MotionSettings(batch_inputs=3, snapshot_every=4, lease_us=0, stand_by=False)
 
@@ -23,6 +28,10 @@ class Storage(Protocol):
 
     def open(self) -> Log:
         """Open it as another process would."""
+        ...
+
+    def delay(self) -> None:
+        """Let nothing that is written from now on arrive, if this log has a network that could delay it."""
         ...
 
     def damage_journal(self, shard: int, offset: int) -> None:
@@ -51,6 +60,9 @@ class SqliteStorage:
     def open(self) -> Log:
         """Another connection."""
         return SqliteLog(self.path, shards=self._shards, synchronous="OFF")
+
+    def delay(self) -> None:
+        """A transaction is over when it returns."""
 
     def damage_journal(self, shard: int, offset: int) -> None:
         """Behind SQLite's back, which keeps no checksums: the journal's own hash has to notice."""
@@ -94,6 +106,10 @@ class MemoryStorage:
         """Another client."""
         return BrokerLog(self._broker.client(), self._snapshots)
 
+    def delay(self) -> None:
+        """Appends wait for a delivery that does not come."""
+        self._broker.held = True
+
     def damage_journal(self, shard: int, offset: int) -> None:
         """The broker's checksum will not fit."""
         self._broker.damage("journal", shard, offset)
@@ -109,3 +125,31 @@ class MemoryStorage:
 
 
 STORAGES: dict[str, Callable[[Path, int], Storage]] = {"sqlite": SqliteStorage, "memory": MemoryStorage}
+
+
+def messages(count: int, first: int = 1) -> list[Message]:
+    """Inputs on several topics, in order of time."""
+    topics = (FILLS, TICKS, DEPOSITS)
+    return [
+        Message(topics[number % 3], f"key {number % 4}", f"{'abc'[number % 3]} input {number}".encode(), number)
+        for number in range(first, first + count)
+    ]
+
+
+def engine(log: Log, shards: int = 1) -> Engine:
+    """An engine that counts."""
+    settings = [Settings(shard=shard, shards=shards) for shard in range(shards)]
+    return Engine(log, settings, CountingReplicas(), motion=MOTION)
+
+
+def with_log(storage: Storage, action: Callable[[Log], Awaitable[None]]) -> None:
+    """Open the log, do something, close it: one process."""
+
+    async def process() -> None:
+        log = storage.open()
+        try:
+            await action(log)
+        finally:
+            await log.close()
+
+    asyncio.run(process())
