@@ -217,7 +217,7 @@ def test_check_stops_at_a_broken_invariant_and_names_it(
 ) -> None:
     """Status 1 and the name of the invariant; without the sabotage the same stream passes."""
     path = tmp_path / "inputs.jsonl"
-    path.write_bytes(LADDER + lines(deposit(19, "bob"), deposit(20, "carol")))
+    path.write_bytes(LADDER + b"nonsense\n" + lines(deposit(19, "bob"), deposit(20, "carol")))
     assert call(capfdbinary, "fold", "--check", path).status == 0
     sabotage(monkeypatch)
     called = call(capfdbinary, "fold", "--check", path)

@@ -1,11 +1,21 @@
 """Claims about `ringfence verify`: whatever was changed behind the engine's back is named."""
 
+import asyncio
 import sqlite3
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
-from tests.streams.command import LADDER, Folder
+from ringfence_schemas.frames import Settings
+from ringfence_streams.engine import Engine
+from ringfence_streams.folding import CoreReplicas
+from ringfence_streams.motion import MotionSettings
+from ringfence_streams.snapshots import decode_snapshot, encode_snapshot
+from ringfence_streams.sqlite import SqliteLog
+from tests.streams.command import LADDER, Folder, objects
 
 
 @pytest.fixture
@@ -105,6 +115,12 @@ DAMAGES = {
     "a frame removed": Damage("DELETE FROM journal WHERE offset = 5", "journal_damaged", "journal offset 5: "),
     "the first frame removed": Damage("DELETE FROM journal WHERE offset = 0", "records_lost", "begins at offset 1"),
     "the end of the journal cut off": Damage("DELETE FROM journal WHERE offset >= 10", "diverged", "of the chain"),
+    "a frame that extends nothing": Damage(
+        """INSERT INTO journal SELECT shard, offset + 1, seq, hash, value FROM journal
+        WHERE offset = (SELECT max(offset) FROM journal)""",
+        "records_lost",
+        "does not extend the chain, whose head is epoch 4, seq 12",
+    ),
     "an input replaced": Damage(
         "UPDATE inputs SET value = CAST('{}' AS BLOB) WHERE topic = 'deposits'",
         "source_replaced",
@@ -134,3 +150,75 @@ def test_a_decision_is_told_with_the_frame_that_made_it(history: Folder) -> None
     damage(history, DAMAGES["a decision's key"].statement)
     stderr = history.call("verify", status=1).stderr
     assert f"epoch {frame['epoch']}, seq {frame['seq']}, journal offset {frame['offset']}: " in stderr
+
+
+# --------------------------------------------------------------------------------------------------------- snapshots
+
+
+@pytest.fixture
+def snapped(folder: Folder) -> Folder:
+    """A scenario folded in frames of three inputs, with a snapshot after every other frame."""
+    folder.publish(LADDER)
+    asyncio.run(fold_with_snapshots(folder.path / "risk.db"))
+    return folder
+
+
+async def fold_with_snapshots(path: Path) -> None:
+    """Fold what is there, as an engine does that takes snapshots often."""
+    log = SqliteLog(path)
+    try:
+        engine = Engine(log, [Settings()], CoreReplicas(), motion=MotionSettings(batch_inputs=3, snapshot_every=2))
+        await engine.drain()
+        await engine.release()
+    finally:
+        await log.close()
+
+
+def damage_last_snapshot(folder: Folder, change: Callable[[bytes, bytes], bytes]) -> None:
+    """Replace the last snapshot by something made of the last two."""
+    connection = sqlite3.connect(folder.path / "risk.db", isolation_level=None)
+    (older,), (newest,) = connection.execute("SELECT value FROM snapshots ORDER BY seq").fetchall()
+    connection.execute(
+        "UPDATE snapshots SET value = ? WHERE seq = (SELECT max(seq) FROM snapshots)", (change(older, newest),)
+    )
+    connection.close()
+
+
+def test_snapshots_are_states_of_the_chain(snapped: Folder) -> None:
+    """A5: both are compared, and a status that begins at the last one is that of the whole journal."""
+    (found,) = objects(snapped.call("verify", "--json").stdout)
+    assert found["snapshots"] == 2
+    (status,) = objects(snapped.call("status", "--json").stdout)
+    assert (status["state"], status["counts"]["inputs"]) == (found["state"], 18)
+
+
+def older_state(older: bytes, newest: bytes) -> bytes:
+    """A sound snapshot of the newest frame, with the state of an older one."""
+    state = decode_snapshot(older, 0).state
+    return encode_snapshot(msgspec.structs.replace(decode_snapshot(newest, 0), state=state))
+
+
+def unknown_frame(_older: bytes, newest: bytes) -> bytes:
+    """A sound snapshot of a frame that was never written."""
+    return encode_snapshot(msgspec.structs.replace(decode_snapshot(newest, 0), seq=99))
+
+
+def flipped(_older: bytes, newest: bytes) -> bytes:
+    """A snapshot that does not fit its checksum."""
+    return newest[:-1] + bytes([newest[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (older_state, "is not the state after that frame"),
+        (unknown_frame, "a snapshot was taken of seq 99, which is not on the chain"),
+        (flipped, "shard 0: its checksum does not fit"),
+    ],
+)
+def test_a_snapshot_that_is_not_the_state_is_named(
+    change: Callable[[bytes, bytes], bytes], what: str, snapped: Folder
+) -> None:
+    """Another state, another frame, other bytes: told, with status 1."""
+    damage_last_snapshot(snapped, change)
+    assert what in snapped.call("verify", status=1).stderr

@@ -72,10 +72,12 @@ def is_json(data: bytes) -> bool:
 
 
 def value_object(data: bytes | None) -> Any:
-    """A value: its JSON where it is that, exactly, else its text."""
+    """A value: its JSON where it is that, on one line but otherwise untouched, else its text."""
     if data is None:
         return None
-    return orjson.Fragment(data) if is_json(data) else readable(data)
+    if not is_json(data):
+        return readable(data)
+    return orjson.Fragment(data.replace(b"\r", b" ").replace(b"\n", b" "))  # inside a JSON string neither can stand
 
 
 def readable(data: bytes) -> str:
