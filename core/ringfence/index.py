@@ -276,7 +276,7 @@ class TriggerIndex:
         drifted = abs(funding_index - self.anchor_funding) > self.radius
         if self.radius and (drifted or (self.bounded and mark > self.ceiling)):
             self.enter_all(mark, funding_index)
-        candidates = [bucket for bucket in self.orphans if bucket.slot >= 0]
+        candidates = [bucket for bucket in self.orphans if bucket.slot >= 0 and bucket.level not in self.targets]
         self.orphans = []
         for order in self.orders:
             heap = order.heap
