@@ -47,10 +47,14 @@ def deepest_level(rules: Rules, equity: int, maintenance: int) -> int:
 
 
 def held_level(rules: Rules, equity: int, maintenance: int) -> int:
-    """The deepest level r with equity < r * (1 + recover) * maintenance, 0 for none: what is held cannot ease."""
+    """The deepest level r with equity < r * (1 + recover) * maintenance, or still reached; 0 for none.
+
+    Where equity and maintenance are both zero a level is reached and yet not below its recovery.
+    """
     level = 0
     for call_ratio in rules.call_levels:
-        if equity * ONE**3 >= call_ratio * (ONE + rules.recover) * maintenance:
+        recovered = equity * ONE**3 >= call_ratio * (ONE + rules.recover) * maintenance
+        if recovered and not margin.breaches(equity, maintenance, call_ratio):
             break
         level = call_ratio
     return level

@@ -25,7 +25,7 @@ from ringfence.judge import judge_own
 from ringfence.refusals import NO_LIMIT, Refusal, refusal, unsound
 from ringfence.scales import ONE
 from ringfence.shard_state import Origin, State
-from ringfence.state import Bucket
+from ringfence.state import Book, Bucket
 from ringfence_schemas import inputs
 from ringfence_schemas.content import content_of
 from ringfence_schemas.decimals import DecimalRefused, units
@@ -354,9 +354,17 @@ class Fold:
         state, time_us = self.state, event.time_us
         self._in_time(time_us, latest_us)
         books = [transfers.open_book(state, instrument) for instrument, _ in event.prices]
+        self._put_in_force(books, time_us)
         for book, (_, price) in zip(books, event.prices, strict=True):
             market.apply_price(state, book, units[price] * ONE, time_us)
         self.applied += 1
+
+    def _put_in_force(self, books: list[Book], time_us: int) -> None:
+        """Let the effective dates that packed ticks reach pass in order of date and instrument, before any price."""
+        dates = [(event.effective_us or 0, book.name) for book in dict.fromkeys(books) for event in book.pending]
+        for effective_us, instrument in sorted(dates):
+            if effective_us <= time_us:
+                market.advance_market(self.state, self.state.books[instrument], effective_us)
 
     def _instrument_input(
         self, event: Any, identity: str, handler: Callable[[State, Any], None], latest_us: int

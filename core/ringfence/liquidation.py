@@ -297,9 +297,10 @@ def _certificate(
     """
     asset, run = bucket.book.asset, bucket.liquidation
     assert run is not None and loss <= bucket.put_in
+    uncovered = min(shortfall, max(0, -(bucket.book.fund or 0)))
     covered_by = None
     if shortfall:
-        covered_by = "fund" if (bucket.book.fund or 0) >= 0 else "uncovered"
+        covered_by = "fund" if not uncovered else "fund_in_part" if uncovered < shortfall else "uncovered"
     return {
         "collateral": decimal_text(bucket.put_in, asset.decimals),
         "loss": decimal_text(loss, asset.decimals),

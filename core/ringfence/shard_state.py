@@ -100,8 +100,9 @@ class State:
         self.touched_buckets[bucket] = None
 
     def engine_changed(self, bucket: Bucket) -> None:
-        """Remember that a judgement or a timer changed a bucket: its view and its term of the digest are due."""
+        """Remember that a judgement or a timer changed a bucket: its view and its terms of the digest are due."""
         bucket.engine_changed = True
+        bucket.book.dirty = True
         self.touched_buckets[bucket] = None
         self.unstated[bucket] = None
 

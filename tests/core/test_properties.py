@@ -89,6 +89,7 @@ def test_the_fold_equals_the_textbook(world: list[Json], drawn: list[Move]) -> N
     duel = Duel(world)
     for number, move in enumerate(drawn):
         duel.move(move)
+        assert copy(duel.fold).fold.digest() == duel.fold.fold.digest()
         if number % 8 == 0:
             agree(duel.fold.statement(), duel.textbook.statement(), str(move))
     agree(duel.fold.statement(), duel.textbook.statement(), "at the end")

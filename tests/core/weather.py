@@ -69,7 +69,7 @@ moves = st.lists(
 TIERS: list[list[tuple[str, str, str | None]]] = [
     [("0", "0.01", "50")],
     [("0", "0.004", "125"), ("500", "0.005", "100"), ("2500.5", "0.025", "20"), ("10000", "0.5", "2")],
-    [("0", "0.000001", None), ("1", "0.1", "10"), ("1000", "0.1", "5")],
+    [("0", "0", None), ("1", "0.1", "10"), ("1000", "0.1", "5")],
     [("0", "0.3333", "3"), ("777.777777", "0.9", None)],
 ]
 
@@ -257,7 +257,7 @@ class Forecast:
         price = self.price(move)
         tick = self.venue.books.markets[move.instrument].terms.price_tick
         wick = max(down(price * Fraction(FACTORS[move.first % len(FACTORS)]), 18), tick)
-        prices = [[move.instrument, text(value)] for value in (price, wick, price)]
+        prices = [[INSTRUMENTS[0], text(wick)], [INSTRUMENTS[1], text(price)], [INSTRUMENTS[0], text(price)]]
         return {"type": "ticks", "source": "feed", "prices": prices}
 
     def deposit(self, move: Move) -> Json:

@@ -360,11 +360,20 @@ class Ladder:
             residual=text(residual),
             residual_to=named(receiver) if residual else None,
             shortfall=text(shortfall),
-            covered_by=("fund" if self.fund(position) >= 0 else "uncovered") if shortfall else None,
+            covered_by=payer(shortfall, self.fund(position)),
             contained=loss - liquidation.fees <= position.put_in,
             wallet_before=text(before),
             wallet_after=text(self.venue.books.wallet(position.account, asset)),
         )
+
+
+def payer(shortfall: Fraction, fund_after: Fraction) -> str | None:
+    """Who paid a shortfall, seen from what the fund holds after paying it."""
+    if not shortfall:
+        return None
+    if fund_after >= 0:
+        return "fund"
+    return "fund_in_part" if fund_after + shortfall > 0 else "uncovered"
 
 
 def named(receiver: str | None) -> str | None:
