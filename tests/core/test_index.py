@@ -184,8 +184,8 @@ def test_the_index_finds_whom_a_scan_finds(table: list[dict[str, str]], acts: li
 
 
 def test_new_parameters_lay_the_index_out_again() -> None:
-    """New tiers hold for everybody open, even where there is no price yet: with 8 % instead of 5 % a long at 100 with 10
-    of margin stands until 97.83.
+    """New tiers hold for everybody open, even where there is no price yet: with 8 % instead of 5 % a long at 100 that
+    has 10 of margin stands until 97.83.
     """
     desk = Desk()
     desk.change(2)

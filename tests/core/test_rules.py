@@ -1,0 +1,114 @@
+"""Parameters that contradict themselves, or ask for what this version does not do, are refused by name."""
+
+import json
+
+import pytest
+
+from tests.core.desk import instrument
+from tests.core.engines import FoldEngine, Json
+
+CONTRADICTIONS: list[tuple[Json, str]] = [
+    ({"tiers": []}, "at least one row"),
+    ({"tiers": [{"floor": "1", "maintenance_rate": "0.1"}]}, "tier 1: floor 1 must be 0"),
+    (
+        {"tiers": [{"floor": "0", "maintenance_rate": "0.1"}, {"floor": "0", "maintenance_rate": "0.2"}]},
+        "tier 2: floor 0 must exceed floor 0 of tier 1",
+    ),
+    (
+        {"tiers": [{"floor": "0", "maintenance_rate": "0.2"}, {"floor": "5", "maintenance_rate": "0.1"}]},
+        "tier 2: ",
+    ),
+    ({"tiers": [{"floor": "0", "maintenance_rate": "-0.1"}]}, "tier 1: "),
+    ({"tiers": [{"floor": "0", "maintenance_rate": "1"}]}, "tier 1: maintenance plus slippage"),
+    (
+        {"tiers": [{"floor": "0", "maintenance_rate": "0.9"}], "slippage_rate": "0.05", "close_fee_rate": "0.05"},
+        "below 1 for longs",
+    ),
+    ({"tiers": [{"floor": "0"}]}, "tier 1: maintenance_rate is missing (or maintenance_rate_long)"),
+    (
+        {"tiers": [{"floor": "0", "maintenance_rate_long": "0.1"}]},
+        "tier 1: maintenance_rate is missing (or maintenance_rate_short)",
+    ),
+    (
+        {"tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_rate_short": "0.1"}]},
+        "tier 1: give maintenance_rate or the two rates by side",
+    ),
+    (
+        {
+            "tiers": [
+                {"floor": "0", "maintenance_rate": "0.1"},
+                {"floor": "100", "maintenance_rate": "0.2", "maintenance_amount": "11"},
+            ]
+        },
+        "tier 2: maintenance_amount 11 contradicts the derived 10;",
+    ),
+    ({"tiers": [{"floor": "0", "maintenance_rate": "0.1", "initial_rate": "-1"}]}, "tier 1: initial_rate"),
+    ({"tiers": [{"floor": "0", "maintenance_rate": "0.1", "max_leverage": "0"}]}, "tier 1: max_leverage 0"),
+    (
+        {"tiers": [{"floor": "0", "maintenance_rate": "0.1", "max_leverage": "5"}], "default_leverage": "6"},
+        "default_leverage 6 exceeds max_leverage 5 of tier 1",
+    ),
+    ({"slippage_rate": "-0.1"}, "slippage_rate and close_fee_rate"),
+    ({"close_fee_rate": "-0.1"}, "slippage_rate and close_fee_rate"),
+    ({"margin_call_levels": ["2", "1"]}, "margin_call_levels[1]: 1 must be above 1"),
+    ({"margin_call_levels": ["2", "2"]}, "margin_call_levels[1]: 2 must be below 2"),
+    ({"recover": "-0.01"}, "recover must not be negative"),
+    ({"liquidation": {"target": "0.99"}}, "liquidation: target must be at least 1"),
+    ({"liquidation": {"backstop": "1"}}, "liquidation: backstop"),
+    ({"liquidation": {"full_below": "-1"}}, "liquidation: full_below"),
+    ({"liquidation": {"max_steps": 0}}, "liquidation: max_steps"),
+    ({"liquidation": {"deadline_us": 0}}, "liquidation: deadline_us"),
+    ({"liquidation": {"fee_rate": "1"}}, "liquidation: fee_rate"),
+]
+
+UNSUPPORTED: list[tuple[Json, str]] = [
+    ({"contract": "inverse"}, "contract: inverse"),
+    ({"maintenance": {"basis": "entry"}}, "maintenance.basis: entry"),
+    ({"tier_mode": "whole"}, "tier_mode: whole"),
+    ({"tier_mode": "given"}, "tier_mode: given"),
+    ({"funding_payer": "free_balance_first"}, "funding_payer: free_balance_first"),
+    ({"mark": {"method": "median"}}, "mark: "),
+    ({"mark": {"max_age_us": 1}}, "mark: "),
+    ({"expiry_us": 1}, "expiry_us"),
+    ({"halted": True}, "halted: true"),
+]
+
+ACCEPTED: list[Json] = [
+    {"maintenance": {"basis": "mark"}, "tier_mode": "marginal", "funding_payer": "bucket_first", "halted": False},
+    {"mark": {"method": "last"}, "contract": "linear", "trigger": "below", "release_on_reduce": "none"},
+    {"tiers": [{"floor": "0", "maintenance_rate_long": "0.1", "maintenance_rate_short": "1.5"}]},
+    {"tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "0", "initial_rate": "0.2"}]},
+    {"margin_call_levels": ["2", "1.000000000000000001"], "recover": "0"},
+    {"liquidation": {"target": "1", "backstop": "0", "full_below": "0", "max_steps": 1, "deadline_us": 1}},
+]
+
+
+def listing(options: Json) -> list[Json]:
+    """What listing an instrument with these options leads to."""
+    return FoldEngine().apply(json.dumps(instrument(**options)).encode())
+
+
+@pytest.mark.parametrize(("options", "text"), CONTRADICTIONS, ids=[text for _, text in CONTRADICTIONS])
+def test_a_contradiction_is_refused_by_the_row_or_field_it_is_about(options: Json, text: str) -> None:
+    """An instrument that contradicts itself is `invalid_instrument`; the message names the row and what it collides
+    with.
+    """
+    (refused,) = listing(options)
+    assert refused["code"] == "invalid_instrument"
+    assert text in refused["message"]
+
+
+@pytest.mark.parametrize(("options", "text"), UNSUPPORTED, ids=[text for _, text in UNSUPPORTED])
+def test_an_option_this_version_cannot_honour_is_refused_and_never_ignored(options: Json, text: str) -> None:
+    """An option of the contract that the engine does not know how to honour refuses the instrument by its name."""
+    (refused,) = listing(options)
+    assert refused["code"] == "invalid_instrument"
+    assert refused["message"].startswith(text)
+    assert "not supported" in refused["message"]
+
+
+@pytest.mark.parametrize("options", ACCEPTED)
+def test_defaults_written_out_and_limits_themselves_are_accepted(options: Json) -> None:
+    """Stating a default, or going as far as a limit allows, lists the instrument."""
+    (listed,) = listing(options)
+    assert listed["type"] == "instrument_changed"
