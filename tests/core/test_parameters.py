@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.desk import Desk, tiers, told
+from tests.core.desk import Desk, instrument, tiers, told
 
 
 def position(margin: str, **options: Any) -> Desk:
@@ -121,3 +121,17 @@ def test_a_fraction_of_a_unit_is_not_moved() -> None:
     desk.buy("ann", "10", "100")
     assert desk.command("set_leverage", "ann", leverage="3", rebalance=True) == []
     assert desk.position("ann")["collateral"] == "333.33333334"
+
+
+def test_packed_ticks_let_the_dates_they_reach_pass_in_order_before_any_price() -> None:
+    """Y changes at 50, X at 60 and again at 80: packed ticks of time 60, X first, put Y and then X in force and leave
+    the date they do not reach.
+    """
+    desk = Desk()
+    desk.play(**instrument(instrument="Y"))
+    desk.change(2, effective_us=60)
+    desk.change(3, effective_us=80)
+    desk.play(**instrument(instrument="Y", version=2, effective_us=50))
+    changes = desk.play("ticks", source="feed", prices=[["X", "100"], ["Y", "100"]], time_us=60)
+    assert [(change["instrument"], change["cause"]["due_us"]) for change in changes] == [("Y", 50), ("X", 60)]
+    assert [event.version for event in desk.book.pending] == [3]
