@@ -4,7 +4,7 @@ Every step of a desk is watched: after it each bucket stands where a scan withou
 """
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.index import CEILING_FACTOR, STALE_ALLOWANCE
@@ -157,7 +157,6 @@ KINDS = ("tick", "tick", "tick", "tick", "funding", "add_margin", "remove_margin
 acts = st.tuples(st.sampled_from(KINDS), st.integers(0, 5), st.integers(1, 60), st.booleans())
 
 
-@settings(max_examples=30)
 @given(table=st.sampled_from([STEEP, tiers(("0", "0.34")), tiers(("0", "0.2"), ("300", "0.5"), ("900", "0.95"))]),
        acts=st.lists(acts, min_size=10, max_size=40))  # fmt: skip
 def test_the_index_finds_whom_a_scan_finds(table: list[dict[str, str]], acts: list[tuple[str, int, int, bool]]) -> None:
