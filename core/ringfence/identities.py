@@ -1,9 +1,10 @@
-"""The ids of applied inputs, kept exactly as long as `id_window` asks, in about sixty bytes each.
+"""The ids of applied inputs, kept exactly as long as `id_window` asks, in about forty-five bytes each.
 
 An id is remembered as a record of forty bytes: a 16-byte tag of (scope, id), the 16-byte hash of the content, the
 `time_us`.  Records lie in buckets of a linear hash table (W. Litwin, 1980): one bucket is split per few insertions,
-so the table grows without ever pausing to be rebuilt.  A second list keeps the tags of each minute of `time_us`, so
-that whole minutes are forgotten together when engine time leaves them behind.
+so the table grows without ever pausing to be rebuilt.  Whole minutes of `time_us` are forgotten together when engine
+time leaves them behind: at once, by what each minute added to the count and to the digest.  Their records are swept out
+later, one bucket with each id added, so the table shrinks without a pause too.
 
 What is remembered is a function of the ids applied and of engine time alone: minutes, not the order of arrival,
 decide when a record is dropped, and a record whose own time has left the window is not found even before that.
@@ -26,12 +27,37 @@ NEVER: Final = 10**30
 _NUMBER: Final = Struct("<Q8x").unpack
 _TIME: Final = Struct("<Q").pack
 _NUMBERS: Final = Struct("<Q32x").iter_unpack
+_TIMES: Final = Struct("<32xQ").iter_unpack
+_RECORDS: Final = Struct(f"{RECORD}s").iter_unpack
+
+
+class Minute:
+    """What the ids of one minute add up to."""
+
+    __slots__ = ("count", "digest")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.digest = 0
 
 
 class Identities:
     """A map of tag -> (content hash, time_us) with deterministic forgetting."""
 
-    __slots__ = ("_buckets", "_capacity", "_doubled", "_minutes", "_order", "_split", "count", "digest", "oldest_us")
+    __slots__ = (
+        "_buckets",
+        "_capacity",
+        "_doubled",
+        "_forgotten",
+        "_forgotten_us",
+        "_hand",
+        "_minutes",
+        "_order",
+        "_split",
+        "count",
+        "digest",
+        "oldest_us",
+    )
 
     def __init__(self) -> None:
         self._buckets: list[bytes] = [b""] * FIRST_BUCKETS
@@ -41,8 +67,13 @@ class Identities:
         """The next bucket to split in this round."""
         self._capacity = FIRST_BUCKETS * RECORDS_PER_BUCKET
         """With more records than this another bucket is split."""
-        self._minutes: dict[int, bytearray] = {}
+        self._minutes: dict[int, Minute] = {}
         self._order: list[int] = []
+        self._forgotten = 0
+        """Records that are forgotten and not yet swept out: all those before `_forgotten_us`."""
+        self._forgotten_us = 0
+        self._hand = 0
+        """The next bucket to sweep."""
         self.count = 0
         self.digest = 0
         """Sum of the content hashes of all records."""
@@ -60,70 +91,81 @@ class Identities:
         records = self._buckets[place]
         at = records.find(tag)
         while at >= 0:
-            if not at % RECORD and int.from_bytes(records[at + 32 : at + RECORD], "little") >= horizon_us:
-                return records[at + TAG : at + 32]
+            if not at % RECORD:
+                time_us = int.from_bytes(records[at + 32 : at + RECORD], "little")
+                if time_us >= horizon_us and time_us >= self._forgotten_us:
+                    return records[at + TAG : at + 32]
             at = records.find(tag, at + 1)
         return None
 
     def add(self, place: int, tag: bytes, content: bytes, time_us: int) -> None:
         """Remember an applied id that `find` did not know."""
-        minute = time_us // MINUTE_US
-        if minute in self._minutes:
-            self._minutes[minute] += tag
-        else:
-            self._minutes[minute] = bytearray(tag)
-            heappush(self._order, minute)
-            self.oldest_us = (self._order[0] + 1) * MINUTE_US
+        if time_us < self._forgotten_us:  # a longer window lets in what was forgotten: nothing forgotten may be left
+            while self._forgotten:
+                self._sweep_next()
+            self._forgotten_us = 0
+        number = time_us // MINUTE_US
+        minute = self._minutes.get(number) or self._begin_minute(number)
+        term = int.from_bytes(content, "little")
+        minute.count += 1
+        minute.digest += term
         self._buckets[place] += tag + content + _TIME(time_us)
-        self.digest += int.from_bytes(content, "little")
+        self.digest += term
         self.count += 1
+        if self._forgotten:
+            self._sweep_next()
         if self.count > self._capacity:
             self._split_next()
 
     def forget(self, horizon_us: int) -> None:
-        """Drop every minute that ends at or before `horizon_us`."""
+        """Forget every minute that ends at or before `horizon_us`."""
         while self._order and (self._order[0] + 1) * MINUTE_US <= horizon_us:
-            minute = heappop(self._order)
-            tags = bytes(self._minutes.pop(minute))
-            for at in range(0, len(tags), TAG):
-                self._drop(tags[at : at + TAG], minute)
+            number = heappop(self._order)
+            minute = self._minutes.pop(number)
+            self.count -= minute.count
+            self.digest -= minute.digest
+            self._forgotten += minute.count
+            self._forgotten_us = (number + 1) * MINUTE_US
         self.oldest_us = (self._order[0] + 1) * MINUTE_US if self._order else NEVER
 
     def records(self) -> Iterator[tuple[bytes, bytes, int]]:
         """Yield (tag, content hash, time_us) of every record, in order of time and tag."""
-        for minute in sorted(self._minutes):
-            tags = bytes(self._minutes[minute])
-            names = dict.fromkeys(tags[at : at + TAG] for at in range(0, len(tags), TAG))
-            found = [record for tag in names for record in self._records_of(tag, minute)]
-            for record in sorted(found, key=lambda record: (record[32:][::-1], record)):
-                yield record[:TAG], record[TAG:32], int.from_bytes(record[32:], "little")
+        found = [
+            (time_us, record)
+            for records in self._buckets
+            for (time_us,), (record,) in zip(_TIMES(records), _RECORDS(records), strict=True)
+            if time_us >= self._forgotten_us
+        ]
+        for time_us, record in sorted(found):
+            yield record[:TAG], record[TAG:32], time_us
 
-    def _records_of(self, tag: bytes, minute: int) -> Iterator[bytes]:
-        """Yield the records of a tag in this minute: two, where an id expired and was used again before it ended."""
-        records = self._buckets[self.place_of(tag)]
-        at = records.find(tag)
-        while at >= 0:
-            if not at % RECORD and int.from_bytes(records[at + 32 : at + RECORD], "little") // MINUTE_US == minute:
-                yield records[at : at + RECORD]
-            at = records.find(tag, at + 1)
+    def _begin_minute(self, number: int) -> Minute:
+        minute = self._minutes[number] = Minute()
+        heappush(self._order, number)
+        self.oldest_us = (self._order[0] + 1) * MINUTE_US
+        return minute
 
-    def _drop(self, tag: bytes, minute: int) -> None:
-        record = next(self._records_of(tag, minute))
-        where = self.place_of(tag)
-        records = self._buckets[where]
-        kept = [records[at : at + RECORD] for at in range(0, len(records), RECORD)]
-        kept.remove(record)
-        self._buckets[where] = b"".join(kept)
-        self.count -= 1
-        self.digest -= int.from_bytes(record[TAG:32], "little")
+    def _sweep_next(self) -> None:
+        """Drop the forgotten records of one bucket."""
+        self._hand = (self._hand + 1) % len(self._buckets)
+        records, forgotten_us = self._buckets[self._hand], self._forgotten_us
+        kept = [
+            record
+            for (time_us,), (record,) in zip(_TIMES(records), _RECORDS(records), strict=True)
+            if time_us >= forgotten_us
+        ]
+        dropped = len(records) // RECORD - len(kept)
+        if dropped:
+            self._buckets[self._hand] = b"".join(kept)
+            self._forgotten -= dropped
 
     def _split_next(self) -> None:
         """Spread one bucket over two."""
-        records, modulus = self._buckets[self._split], 2 * self._doubled
+        records, bit = self._buckets[self._split], self._doubled
         stay: list[bytes] = []
         move: list[bytes] = []
-        for at, (number,) in enumerate(_NUMBERS(records)):
-            (stay if number % modulus == self._split else move).append(records[at * RECORD : at * RECORD + RECORD])
+        for (number,), (record,) in zip(_NUMBERS(records), _RECORDS(records), strict=True):
+            (move if number & bit else stay).append(record)
         self._buckets[self._split] = b"".join(stay)
         self._buckets.append(b"".join(move))
         self._capacity += RECORDS_PER_BUCKET

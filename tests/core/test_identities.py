@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringfence.hashing import digest_of
-from ringfence.identities import FIRST_BUCKETS, MINUTE_US, NEVER, RECORDS_PER_BUCKET, Identities
+from ringfence.identities import FIRST_BUCKETS, MINUTE_US, NEVER, RECORD, RECORDS_PER_BUCKET, Identities
 
 Records = set[tuple[bytes, bytes, int]]
 
@@ -110,6 +110,33 @@ def test_many_ids_are_all_found_while_the_table_grows() -> None:
     assert all(found(identities, tag(number), 0) == content(number) for number in range(total))
     assert found(identities, tag(total), 0) is None
     assert identities.count == total
+
+
+def test_forgetting_leaves_the_bytes_to_the_ids_that_follow() -> None:
+    """Ten thousand ids of one minute are gone at once; each id added later sweeps one bucket, until the bytes are gone
+    too.
+    """
+    identities = Identities()
+    for number in range(10_000):
+        remember(identities, tag(number), content(number), number)
+    identities.forget(MINUTE_US)
+    assert (identities.count, identities.digest, list(identities.records())) == (0, 0, [])
+    assert found(identities, tag(1), 0) is None
+    for number in range(1_000):
+        remember(identities, tag(number), content(number), MINUTE_US + number)
+    assert sum(map(len, identities._buckets)) == 1_000 * RECORD
+    assert len(list(identities.records())) == identities.count == 1_000
+
+
+def test_a_longer_window_admits_forgotten_times_and_nothing_that_was_forgotten() -> None:
+    """A minute was forgotten; then an id of that minute is added: it alone is found and written down."""
+    identities = Identities()
+    remember(identities, tag(1), content(1), 1)
+    identities.forget(MINUTE_US)
+    remember(identities, tag(2), content(2), 2)
+    assert found(identities, tag(2), 0) == content(2)
+    assert found(identities, tag(1), 0) is None
+    assert list(identities.records()) == [(tag(2), content(2), 2)]
 
 
 steps = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3 * MINUTE_US), st.integers(0, MINUTE_US)), max_size=60)
