@@ -139,6 +139,37 @@ def test_a_longer_window_admits_forgotten_times_and_nothing_that_was_forgotten()
     assert list(identities.records()) == [(tag(2), content(2), 2)]
 
 
+@pytest.mark.parametrize("later", [0, 1, 400])
+def test_what_a_longer_window_lets_in_again_is_remembered_anew(later: int) -> None:
+    """Three hundred ids were forgotten.  The window is lengthened and one of them comes again, with none, one or many
+    new ids in between: its new use is found, of the others nothing comes back.
+    """
+    identities = Identities()
+    for number in range(300):
+        remember(identities, tag(number), content(number), number)
+    identities.forget(MINUTE_US)
+    for number in range(later):
+        remember(identities, tag(1000 + number), content(1000 + number), MINUTE_US + number)
+    assert found(identities, tag(7), 0) is None
+    remember(identities, tag(7), content(8), 9)
+    remember(identities, tag(8), content(9), 9)
+    assert [found(identities, tag(number), 0) for number in (6, 7, 8, 9)] == [None, content(8), content(9), None]
+    assert identities.count == later + 2
+    assert len(list(identities.records())) == later + 2
+
+
+def test_forgetting_gives_the_memory_back() -> None:
+    """After a thousand ids were forgotten and a thousand new ones came, no record of the first is held any more."""
+    identities = Identities()
+    for number in range(2000):
+        if number == 1000:
+            identities.forget(MINUTE_US)
+        remember(identities, tag(number), content(number), number // 1000 * MINUTE_US + number)
+    held = b"".join(identities._buckets)
+    assert len(held) == 1000 * RECORD
+    assert identities.count == 1000
+
+
 steps = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3 * MINUTE_US), st.integers(0, MINUTE_US)), max_size=60)
 """Of each step: which id, how much later it arrives, how long before that its own time lies."""
 
