@@ -97,6 +97,13 @@ def restore(data: bytes, settings: Settings) -> Fold:
         raise SnapshotUnreadable(f"not a snapshot: {error}") from error
     if version != VERSION:
         raise SnapshotUnreadable(f"snapshot version {version}, this engine reads {VERSION}")
+    try:
+        return _restored(content, settings)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise SnapshotUnreadable(f"not a whole snapshot: {type(error).__name__} {error}") from error
+
+
+def _restored(content: dict[str, Any], settings: Settings) -> Fold:
     fold = Fold(settings)
     _assign(fold, _COUNTS, content["counts"])
     state = fold.state

@@ -1,7 +1,6 @@
 """What must hold in any weather: the fold equals the textbook, its index misses nobody, and nothing is lost."""
 
 import json
-import os
 from decimal import Decimal
 from fractions import Fraction
 
@@ -16,15 +15,13 @@ from tests.core.agreement import agree
 from tests.core.engines import FoldEngine, Json, TextbookEngine
 from tests.core.weather import ACCOUNTS, Forecast, Move, moves, worlds
 
-EXAMPLES = int(os.environ.get("RINGFENCE_EXAMPLES", "0"))
-"""How many streams each property tries; without it few, and always the same."""
+PROFILE = settings()
 
 weather = settings(
-    max_examples=EXAMPLES or 25,
-    derandomize=not EXAMPLES,
-    deadline=None,
+    max_examples=25 if PROFILE.derandomize else PROFILE.max_examples,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+"""Few streams, and always the same; `make search` tries as many as its profile says, at random."""
 
 SHARED = {"id", "cause", "fund_balance", "covered_by", "input_hash"}
 """Fields that speak of what accounts share: numbers, and the insurance fund."""

@@ -35,6 +35,14 @@ def test_what_is_no_snapshot_is_said_to_be_none(data: bytes) -> None:
         restore(data, Settings())
 
 
+def test_a_snapshot_that_lost_a_part_is_said_to_be_none() -> None:
+    """Whichever part of a busy snapshot is missing, it is unreadable, not half a state."""
+    whole = json.loads(snapshot(busy().fold))
+    for part in whole:
+        with pytest.raises(SnapshotUnreadable):
+            restore(json.dumps({name: value for name, value in whole.items() if name != part}).encode(), Settings())
+
+
 def test_a_snapshot_of_another_version_is_not_read() -> None:
     """The message names both versions."""
     content = {**json.loads(snapshot(Desk().fold)), "version": VERSION + 1}
