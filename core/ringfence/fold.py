@@ -400,8 +400,9 @@ class Fold:
 
 
 def _is_plain(event: Fill) -> bool:
-    """Whether the rare fields of a fill are absent, so that nothing is left to check."""
-    return event.fee_asset is event.margin is event.liquidation_id is event.order_id is None
+    """Whether the rare fields of a fill are absent and its order id is sound, so that nothing is left to check."""
+    absent = event.fee_asset is event.margin is event.liquidation_id is None
+    return absent and (event.order_id is None or valid_identifier(event.order_id))
 
 
 def _content(event: Input) -> bytes:

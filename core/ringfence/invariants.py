@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 from ringfence import calls, margin
 from ringfence.fold import Fold
 from ringfence.ledger import entries
 from ringfence.snapshot import restore, snapshot
 from ringfence.state import Book, Bucket
-from ringfence_schemas.inputs import Input
+from ringfence_schemas.inputs import Input, Settlement
 from ringfence_schemas.outcomes import Decision, LiquidationCompleted, LiquidationStarted, MarginCall
 
 
@@ -125,6 +125,17 @@ def _buckets(fold: Fold) -> Iterable[tuple[Book, Bucket]]:
             yield book, bucket
 
 
+class Photograph(NamedTuple):
+    """What a step may change, as it stood between two inputs."""
+
+    time_us: int
+    numbers: dict[str, int]
+    buckets: dict[tuple[str, str], tuple[int, int, int, int]]
+    """(account, instrument) -> size, cash, put in, taken out."""
+    wallets: dict[tuple[str, str], int]
+    """(account, asset) -> balance."""
+
+
 class Watch:
     """Checks every step of a fold: the state invariants, and those between a step and the next.
 
@@ -135,18 +146,15 @@ class Watch:
         self._fold = fold
         self._before = self._photograph()
 
-    def _photograph(self) -> dict[str, object]:
+    def _photograph(self) -> Photograph:
         state = self._fold.state
         buckets = {
-            f"bucket|{b.account.name}|{book.name}": (b.size, b.cash, b.put_in, b.taken_out)
-            for book, b in _buckets(self._fold)
+            (b.account.name, book.name): (b.size, b.cash, b.put_in, b.taken_out) for book, b in _buckets(self._fold)
         }
         wallets = {
-            f"wallet|{name}|{asset.name}": balance
-            for asset in state.assets.values()
-            for name, balance in asset.wallets.items()
+            (name, asset.name): balance for asset in state.assets.values() for name, balance in asset.wallets.items()
         }
-        return {"time_us": state.time_us, "numbers": dict(state.numbers), "buckets": buckets, "wallets": wallets}
+        return Photograph(state.time_us, dict(state.numbers), buckets, wallets)
 
     def step(self, event: Input, decisions: list[Decision]) -> None:
         """Check the step that applied `event` and gave `decisions`.  Raises `InvariantBroken`."""
@@ -159,35 +167,31 @@ class Watch:
         self._before = after
 
 
-def i10_nothing_goes_back(before: dict[str, object], after: dict[str, object]) -> None:
+def i10_nothing_goes_back(before: Photograph, after: Photograph) -> None:
     """Engine time and the numbers of decisions never decrease."""
-    if after["time_us"] < before["time_us"]:  # type: ignore[operator]  # both are integers
-        raise InvariantBroken("I10", f"engine time {before['time_us']} -> {after['time_us']}")
-    old, new = before["numbers"], after["numbers"]
-    assert isinstance(old, dict) and isinstance(new, dict)
-    for topic, number in old.items():
-        if new[topic] < number:
-            raise InvariantBroken("I10", f"{topic} {number} -> {new[topic]}")
+    if after.time_us < before.time_us:
+        raise InvariantBroken("I10", f"engine time {before.time_us} -> {after.time_us}")
+    for topic, number in before.numbers.items():
+        if after.numbers[topic] < number:
+            raise InvariantBroken("I10", f"{topic} {number} -> {after.numbers[topic]}")
 
 
-def i2_isolation(before: dict[str, object], after: dict[str, object], event: Input, decisions: list[Decision]) -> None:
+def i2_isolation(before: Photograph, after: Photograph, event: Input, decisions: list[Decision]) -> None:
     """An account's own input changes only its bucket and its wallet; anything else changes only what a decision was
     published about.
     """
     spoken = {(getattr(decision, "account", None), getattr(decision, "instrument", None)) for decision in decisions}
     account, instrument = getattr(event, "account", None), getattr(event, "instrument", None)
-    settles = type(event).__name__ == "Settlement"
-    for kind in ("buckets", "wallets"):
-        old, new = before[kind], after[kind]
-        assert isinstance(old, dict) and isinstance(new, dict)
-        for key in new:
-            if old.get(key) == new[key] or (key not in old and not new[key]):
-                continue
-            _, owner, where = key.split("|")
-            mine = owner == account and (kind == "wallets" or where == instrument)
-            told = any(owner == who and (kind == "wallets" or where == what) for who, what in spoken)
-            if not (mine or told or (settles and (kind == "wallets" or where == instrument))):
-                raise InvariantBroken("I2", f"{key} changed: {old.get(key)} -> {new[key]} by {event}")
+    spoken.add((account, instrument))
+    heard = {owner for owner, _ in spoken}
+    settles = isinstance(event, Settlement)
+    for key, held in after.buckets.items():
+        changed = before.buckets.get(key, (0, 0, 0, 0)) != held
+        if changed and key not in spoken and not (settles and key[1] == instrument):
+            raise InvariantBroken("I2", f"bucket {key} changed: {before.buckets.get(key)} -> {held} by {event}")
+    for key, balance in after.wallets.items():
+        if before.wallets.get(key, 0) != balance and key[0] not in heard and not settles:
+            raise InvariantBroken("I2", f"wallet {key} changed: {before.wallets.get(key)} -> {balance} by {event}")
 
 
 def i4_evidence_holds(decisions: list[Decision]) -> None:

@@ -205,7 +205,7 @@ class Record(Generic[Built]):
 
     def sound(self, value: Struct) -> bool:
         """Tell whether every field that is present is."""
-        for member, sound in self._sounds:  # noqa: SIM110  as above
+        for member, sound in self._sounds:  # noqa: SIM110 -- a plain loop: it runs for every field of every input
             if (item := member(value)) is not None and not sound(item):
                 return False
         return True

@@ -147,7 +147,7 @@ class SqliteLog:
         """A reader in order of the append number."""
         return SqliteReader(self.store, shard, self._clock, positions)
 
-    def ownership(self, shard: int, motion: MotionSettings, clock: Clock) -> SqliteOwnership:  # noqa: ARG002
+    def ownership(self, shard: int, motion: MotionSettings, clock: Clock) -> SqliteOwnership:  # noqa: ARG002 -- see below
         """A fresh ownership; a transaction needs neither settings nor a clock."""
         return SqliteOwnership(self.store, shard)
 

@@ -174,6 +174,13 @@ def test_a_step_that_touches_another_account_is_reported() -> None:
     assert step(desk, lambda: desk.fold.state.ledger.release(bucket, 1, "release")) == "I2"
 
 
+def test_a_step_that_touches_only_a_wallet_of_somebody_else_is_reported() -> None:
+    """A tick that puts outside money into a wallet breaks I2, although every bucket stands as it was."""
+    desk = trading()
+    ledger, asset = desk.fold.state.ledger, desk.bucket("ann").book.asset
+    assert step(desk, lambda: ledger.deposit(asset, "ann", 1)) == "I2"
+
+
 def test_time_and_numbers_that_go_back_are_reported() -> None:
     """Engine time, or the number of a topic, one less than before breaks I10."""
     desk = trading()

@@ -108,8 +108,8 @@ class Progress:
 
 def _bar(*, with_total: bool) -> RichProgress:
     from rich.console import Console as RichConsole  # noqa: PLC0415 -- half of the start-up time of a short command
-    from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-    from rich.progress import Progress as RichProgress  # noqa: PLC0415
+    from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415 -- as above
+    from rich.progress import Progress as RichProgress  # noqa: PLC0415 -- as above
 
     bar: list[Any] = [BarColumn(), TextColumn("{task.percentage:>3.0f}%")] if with_total else [SpinnerColumn()]
     columns: list[ProgressColumn] = [
