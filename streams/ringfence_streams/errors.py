@@ -1,6 +1,7 @@
 """What can stop or interrupt the motion.
 
 LogError                      stops the shard; a person must look.  Has a stable code and a remedy.
++-- LogAddressRefused         bad_address          the address or the configuration of the connection is not usable
 +-- LogUnavailable            log_unavailable      the log cannot be opened or reached
 +-- LogBusy                   log_busy             another program holds the log for too long
 +-- LogFull                   log_full             no room is left for another record
@@ -35,6 +36,13 @@ class LogError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}. {self.remedy}"
+
+
+class LogAddressRefused(LogError):
+    """The address of a log, or the configuration of the connection to it, cannot be used."""
+
+    code = "bad_address"
+    remedy = "Give kafka://HOST:PORT[,HOST:PORT][?prefix=NAME], and check the configuration file if there is one"
 
 
 class LogUnavailable(LogError):

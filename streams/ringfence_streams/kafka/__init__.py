@@ -1,0 +1,1 @@
+"""The log over Apache Kafka, or any broker that speaks its protocol."""
