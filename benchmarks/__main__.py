@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import fills, identities, journal, liquidations, memory, ticks
+from benchmarks import fills, frames, identities, journal, liquidations, memory, ticks
 from benchmarks.conditions import conditions, loaded
 from benchmarks.figures import FULL, QUICK, Figure, Scale
 from benchmarks.timing import Stopwatch
@@ -31,6 +31,7 @@ class Measure(NamedTuple):
 
 MEASURES: Final = {
     "fills": Measure(fills.TITLE, fills.measure),
+    "frames": Measure(frames.TITLE, frames.measure),
     "ticks": Measure(ticks.TITLE, ticks.measure),
     "liquidations": Measure(liquidations.TITLE, liquidations.measure),
     "journal": Measure(journal.TITLE, journal.measure),
