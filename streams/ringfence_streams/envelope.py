@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from ringfence_schemas.topics import DEAD_LETTER_SUFFIX, VIEW_TOPICS
 from ringfence_streams.port import Headers, OutcomeRecord, Record
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Header: TypeAlias = tuple[str, bytes]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SPECIFICATION: Final = ("ce_specversion", b"1.0")
+_KEPT: Final = 1024
+"""Headers are kept, because the views of a frame share all but two, and the decisions of an input nearly as many."""
 
 
 def ordinal(outcome: OutcomeRecord) -> int:
@@ -25,27 +32,43 @@ def is_view(topic: str) -> bool:
 def headers_of(shard: int, outcome: OutcomeRecord) -> Headers:
     """The headers of an outcome: the same bytes whenever it is published again."""
     standard = standard_headers(shard, outcome.topic, outcome.key, outcome.type, outcome.time_us, ordinal(outcome))
-    return standard + tuple(outcome.headers)
+    return standard + tuple(outcome.headers) if outcome.headers else standard
 
 
 def standard_headers(shard: int, topic: str, key: str, kind: str, time_us: int, place: int) -> Headers:
     """The headers that follow from an outcome's place: its `ce_id` is unique, and equal for every repeat."""
-    identifier = f"{shard}-{topic}-{place}"
-    if is_view(topic):
-        identifier += f"-{key}"
+    source, type_, content = _constant_headers(shard, topic, kind)
+    time, subject = _time_header(time_us), ("ce_subject", key.encode())
+    if topic in VIEW_TOPICS:
+        identifier = ("ce_id", f"{shard}-{topic}-{place}-{key}".encode())
+        return _SPECIFICATION, identifier, source, type_, time, subject, content, *_view_headers(shard, place)
+    identifier = ("ce_id", f"{shard}-{topic}-{place}".encode())
+    return _SPECIFICATION, identifier, source, type_, time, subject, content
+
+
+@lru_cache(maxsize=_KEPT)
+def _constant_headers(shard: int, topic: str, kind: str) -> tuple[Header, Header, Header]:
     content = "application/octet-stream" if topic.endswith(DEAD_LETTER_SUFFIX) else "application/json"
-    headers: Headers = (
-        ("ce_specversion", b"1.0"),
-        ("ce_id", identifier.encode()),
+    return (
         ("ce_source", f"ringfence/{shard}".encode()),
         ("ce_type", kind.encode()),
-        ("ce_time", _timestamp(time_us).encode()),
-        ("ce_subject", key.encode()),
         ("content-type", content.encode()),
     )
-    if is_view(topic):
-        headers += (("version", str(place).encode()), ("shard", str(shard).encode()))
-    return headers
+
+
+@lru_cache(maxsize=_KEPT)
+def _view_headers(shard: int, version: int) -> tuple[Header, Header]:
+    return ("version", str(version).encode()), ("shard", str(shard).encode())
+
+
+@lru_cache(maxsize=_KEPT)
+def _time_header(time_us: int) -> Header:
+    """RFC 3339 in UTC, to the microsecond; beyond the year 9999 the last representable instant."""
+    try:
+        moment = _EPOCH + timedelta(microseconds=time_us)
+    except OverflowError:
+        moment = datetime.max.replace(tzinfo=UTC)
+    return "ce_time", moment.isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
 
 
 def published_ordinal(record: Record) -> int | None:
@@ -53,12 +76,3 @@ def published_ordinal(record: Record) -> int | None:
     headers = dict(record.headers)
     text = headers.get("version") if is_view(record.topic) else headers.get("ce_id", b"").rpartition(b"-")[2]
     return int(text) if text and text.isdigit() else None
-
-
-def _timestamp(time_us: int) -> str:
-    """RFC 3339 in UTC, to the microsecond; beyond the year 9999 the last representable instant."""
-    try:
-        moment = _EPOCH + timedelta(microseconds=time_us)
-    except OverflowError:
-        moment = datetime.max.replace(tzinfo=UTC)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
