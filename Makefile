@@ -54,6 +54,18 @@ format: $(INSTALLED) ## Format the code and mend what ruff can mend
 bench: $(INSTALLED) ## Measure the speed of the fold and of the logs on this machine
 	@$(BIN)/python -m benchmarks
 
+.PHONY: run-kafka
+run-kafka: $(INSTALLED) ## The same crash over a real Kafka broker, started and stopped here (no Docker, no Java)
+	@$(BIN)/python -m examples.crash --kafka
+
+.PHONY: bench-kafka
+bench-kafka: $(INSTALLED) ## Measure the engine over a real Kafka broker on this machine
+	@$(BIN)/python -m benchmarks.kafka
+
+.PHONY: chaos
+chaos: $(INSTALLED) ## Kill brokers and engines, cut networks, and prove that nothing is lost or decided twice
+	@$(BIN)/python -m pytest tests/chaos
+
 .PHONY: docs
 docs: $(INSTALLED) ## Write schemas/generated/ and docs/reference/ again from the code
 	@$(BIN)/python -m ringfence_schemas.generate
@@ -74,12 +86,9 @@ test-all-pythons: ## Run the tests of schemas, core and scenarios under every in
 	done
 
 .PHONY: lock
-lock: .lock-venv/bin/uv ## Resolve the dependencies again and write the lock files
-	@$(compile) --extra kafka --extra kafka-local --output-file requirements-kafka.lock
-	@$(compile) --constraint requirements-kafka.lock --output-file requirements.lock
-
-compile = .lock-venv/bin/uv pip compile pyproject.toml --group dev --extra report --quiet --upgrade --universal \
-	--python-version 3.11 --generate-hashes --no-header --no-annotate
+lock: .lock-venv/bin/uv ## Resolve the dependencies again and write the lock
+	@.lock-venv/bin/uv pip compile pyproject.toml --group dev --all-extras --quiet --upgrade --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate --output-file requirements.lock
 
 .lock-venv/bin/uv: | python
 	@$(PYTHON) -m venv .lock-venv
