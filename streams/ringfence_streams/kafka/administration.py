@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,7 +89,8 @@ class Administration:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        with _told(connection.bootstrap):
+        with told(connection.bootstrap):
+            reach(connection)
             self._client = KafkaAdminClient(
                 **connection.for_kafka_python(),
                 client_id="ringfence-administration",
@@ -194,7 +196,7 @@ class Administration:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        with _told(self._connection.bootstrap):
+        with told(self._connection.bootstrap):
             yield
 
 
@@ -263,11 +265,27 @@ def _assigned(assignment: Any) -> Iterator[int]:
         yield from topic["partitions"]
 
 
+def reach(connection: Connection) -> None:
+    """Find one address where somebody listens: a client would go on trying.  Raises the last OSError."""
+    failure = OSError("no address")
+    for address in connection.bootstrap.split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), TIMEOUT_MS / 1_000).close()
+        except OSError as error:
+            failure = error
+        else:
+            return
+    raise failure
+
+
 @contextmanager
-def _told(bootstrap: str) -> Iterator[None]:
-    """Turn what the client raises into a LogError."""
+def told(bootstrap: str, *judged: type[KafkaError]) -> Iterator[None]:
+    """Turn what kafka-python raises into LogUnavailable, but for errors that the caller judges itself."""
     try:
         yield
+    except judged:
+        raise
     except AuthorizationError as error:
         raise LogUnavailable(f"The cluster at {bootstrap} does not let this user: {error}") from error
     except (KafkaError, OSError) as error:
