@@ -20,7 +20,7 @@ from ringfence_schemas.frames import (
 from ringfence_streams.cli.durations import duration_us
 from ringfence_streams.cli.frames import envelope_of, line_of
 from ringfence_streams.cli.problems import Problem
-from ringfence_streams.cli.status import age, moment
+from ringfence_streams.cli.rendering import age, moment
 from ringfence_streams.port import Record
 from tests.streams.command import Folder, Json, deposit, lines
 

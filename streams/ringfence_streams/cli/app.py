@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from ringfence_streams.cli import kafka, topics
 from ringfence_streams.cli.console import console
 from ringfence_streams.cli.fold import fold
 from ringfence_streams.cli.problems import Exit, Problem
@@ -25,6 +26,25 @@ JSON_LOGS: Final = "--json-logs"
 
 COMMANDS: Final[tuple[Callable[..., None], ...]] = (fold, publish, run, tail, status, verify)
 """In the order in which help lists them."""
+
+
+class Group(NamedTuple):
+    """Commands that belong together under one word."""
+
+    name: str
+    help: str
+    commands: tuple[Callable[..., None], ...]
+
+
+GROUPS: Final = (
+    Group(
+        "topics",
+        "The topics of a Kafka cluster: make them, show them, compare them with what the engine needs.",
+        (topics.create, topics.describe, topics.check),
+    ),
+    Group("kafka", kafka.HELP, (kafka.up, kafka.status, kafka.down)),
+)
+"""Listed after the commands."""
 
 app = typer.Typer(
     name="ringfence",
@@ -97,3 +117,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 for _command in COMMANDS:
     app.command()(guarded(_command))
+for _group in GROUPS:
+    _sub = typer.Typer(name=_group.name, help=_group.help, no_args_is_help=True, rich_markup_mode="markdown")
+    for _command in _group.commands:
+        _sub.command()(guarded(_command))
+    app.add_typer(_sub)

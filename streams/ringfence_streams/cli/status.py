@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import orjson
@@ -19,6 +18,7 @@ from ringfence_streams.cli.console import console, counted
 from ringfence_streams.cli.garbage import tune_garbage_collection
 from ringfence_streams.cli.lines import write_out
 from ringfence_streams.cli.logs import LogOption, opened_log
+from ringfence_streams.cli.rendering import age, moment, table
 from ringfence_streams.folding import CoreReplicas
 from ringfence_streams.follower import Follower
 from ringfence_streams.port import Log, Replicas
@@ -173,33 +173,3 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         for mark in found["marks"]
     ]
     yield from table(("instrument", "mark", "age", ""), marks)
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table, every column as wide as it must be; nothing for no rows."""
-    if not rows:
-        return
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    for row in (heads, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield f"  {'  '.join(cells)}".rstrip()
-
-
-def moment(time_us: int) -> str:
-    """A time as UTC to the millisecond; beyond the calendar as its microseconds."""
-    try:
-        when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
-    except OverflowError:
-        return f"{time_us} us"
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def age(duration_us: int) -> str:
-    """A duration in its two greatest units."""
-    seconds, rest_us = divmod(duration_us, 1_000_000)
-    if seconds < 60:  # noqa: PLR2004 -- seconds of a minute
-        return f"{seconds}.{rest_us // 1_000:03}s"
-    minutes, hours = seconds // 60, seconds // 3_600
-    if hours < 24:  # noqa: PLR2004 -- hours of a day
-        return f"{hours}h {minutes % 60}m" if hours else f"{minutes}m {seconds % 60}s"
-    return f"{hours // 24}d {hours % 24}h"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka import TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.errors import (
     AuthorizationError,
     InvalidConfigurationError,
@@ -120,6 +122,21 @@ class Administration:
         return {
             names[topic["name"]]: _topic(names[topic["name"]], topic, held.get(topic["name"], {})) for topic in found
         }
+
+    def records(self, topics: Iterable[Topic]) -> dict[str, int]:
+        """How many offsets each topic holds, by logical name: its records, and the gaps that compaction left."""
+        partitions = {
+            TopicPartition(topic.name, partition.partition): topic.topic
+            for topic in topics
+            for partition in topic.partitions
+        }
+        with self._told():
+            begin = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+            end = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        held: Counter[str] = Counter()
+        for partition, topic in partitions.items():
+            held[topic] += end[partition].offset - begin[partition].offset
+        return held
 
     def create(self, specs: Sequence[TopicSpec], *, replication: int, alter: bool = False) -> list[Creation]:
         """Make the topics that are missing, and compare those that are there.
