@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scale = QUICK if options.quick else FULL
     console = Console(highlight=False)
     console.width = max(console.width, WIDTH)
-    stated = conditions(scale, options.seed)
+    stated = conditions(scale.name, options.seed)
     for name, value in stated.items():
         console.print(f"{name}: {value}", soft_wrap=True)
     console.print("medians are of CPU time where time is measured; beside them those of the wall clock", soft_wrap=True)

@@ -9,11 +9,10 @@ import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.figures import Scale
 from ringfence import fold
 
 
-def conditions(scale: Scale, seed: int) -> dict[str, str]:
+def conditions(scale: str, seed: int) -> dict[str, str]:
     """Describe this machine, this interpreter, and what is measured."""
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -23,7 +22,7 @@ def conditions(scale: Scale, seed: int) -> dict[str, str]:
         "engine": f"ringfence {version('ringfence')}, core {_core_form()}",
         "libraries": ", ".join(f"{name} {version(name)}" for name in ("msgspec", "orjson")),
         "garbage collection": _garbage_collection(),
-        "inputs": f"made up from seed {seed} at {scale.name} scale",
+        "inputs": f"made up from seed {seed} at {scale} scale",
     }
 
 

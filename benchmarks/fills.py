@@ -7,7 +7,7 @@ from functools import partial
 from benchmarks.figures import Figure, Scale, Target
 from benchmarks.folding import Engine
 from benchmarks.inputs import Inputs
-from benchmarks.peers import AveragePriceKeeper
+from benchmarks.peers.plain import AveragePriceKeeper
 from benchmarks.timing import Samples
 from ringfence_schemas.reading import decode_input
 from ringfence_streams.cli.garbage import tune_garbage_collection

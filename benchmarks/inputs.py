@@ -27,9 +27,10 @@ TIERS = (
 class Inputs:
     """A stream of inputs in order of time."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, first_us: int = FIRST_US, step_us: int = STEP_US) -> None:
         self._random = Random(seed)
-        self._time_us = FIRST_US
+        self._time_us = first_us
+        self._step_us = step_us
         self._number = 0
 
     def market(self, instruments: tuple[str, ...] = (INSTRUMENT,)) -> list[bytes]:
@@ -71,6 +72,10 @@ class Inputs:
         """A first fill of an account: 0.001 to 0.2 contracts, bought or sold within one per cent of the price."""
         return self._fill(account, instrument, self._random.choice(("buy", "sell")), self._price())
 
+    def purchase(self, account: int, price: str, instrument: str = INSTRUMENT) -> bytes:
+        """A fill that buys 0.001 to 0.2 contracts at a price."""
+        return self._fill(account, instrument, "buy", price)
+
     def trades(self, count: int, accounts: int, instrument: str = INSTRUMENT) -> list[bytes]:
         """Fills like `opening` of accounts drawn at random, so about half of them reduce, close or turn a position."""
         return [self.opening(self._random.randrange(accounts), instrument) for _ in range(count)]
@@ -79,7 +84,7 @@ class Inputs:
         """A deposit and a purchase at one price for each account: they all stand on one trigger price, by size."""
         for account in range(accounts):
             yield self.deposit(account)
-            yield self._fill(account, INSTRUMENT, "buy", str(PRICE))
+            yield self.purchase(account, str(PRICE))
 
     def population(self, positions: int) -> Iterator[bytes]:
         """A deposit and an opening for each account: half of the positions in `INSTRUMENT`, the rest over `OTHERS`."""
@@ -132,7 +137,7 @@ class Inputs:
         return f"{prefix}{self._number}"
 
     def _line(self, kind: str, **fields: object) -> bytes:
-        self._time_us += STEP_US
+        self._time_us += self._step_us
         return orjson.dumps({"type": kind, **fields, "time_us": self._time_us})
 
 

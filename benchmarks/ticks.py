@@ -8,7 +8,7 @@ from functools import partial
 from benchmarks.figures import Figure, Scale, Target
 from benchmarks.folding import Engine
 from benchmarks.inputs import INSTRUMENT, OTHERS, PRICE, TIERS, Inputs
-from benchmarks.peers import scan
+from benchmarks.peers.plain import scan
 from benchmarks.timing import Samples, Span, Stopwatch
 from ringfence.scales import PRICE_ONE
 from ringfence_schemas.decimals import decimal_text

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import __main__ as program
 from benchmarks.figures import SMALLEST, Figure, Target
 from benchmarks.inputs import Inputs
-from benchmarks.peers import AveragePriceKeeper
+from benchmarks.peers.plain import AveragePriceKeeper
 from benchmarks.timing import Reading, Samples, Span
 
 

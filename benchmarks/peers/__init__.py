@@ -1,0 +1,1 @@
+"""What Ringfence is measured against: plain Python (`plain`), and stream processors on the same broker."""
