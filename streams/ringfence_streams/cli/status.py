@@ -12,7 +12,7 @@ import typer
 from ringfence.figures import price
 from ringfence.replica import Replica
 from ringfence_schemas.frames import Settings
-from ringfence_schemas.topics import ACCOUNT_TOPICS, INPUT_TOPICS, VIEW_TOPICS
+from ringfence_schemas.topics import VIEW_TOPICS
 from ringfence_streams.brokerlog import OUTPUTS
 from ringfence_streams.cli.console import console, counted
 from ringfence_streams.cli.garbage import tune_garbage_collection
@@ -20,7 +20,7 @@ from ringfence_streams.cli.lines import write_out
 from ringfence_streams.cli.logs import LogOption, opened_log
 from ringfence_streams.cli.rendering import age, moment, table
 from ringfence_streams.folding import CoreReplicas
-from ringfence_streams.follower import Follower
+from ringfence_streams.lag import Lag, lags
 from ringfence_streams.port import Log, Replicas
 from ringfence_streams.recovery import recover
 
@@ -46,11 +46,11 @@ def status(
                 def watch(seq: int) -> None:
                     progress.update(seq, f"seq {seq:,}")
 
-                found = opened.run(_status(opened.log, shard, opened.shards, _StateReplicas(watch)))
+                found = opened.run(_status(opened.log, shard, opened.shards, StateReplicas(watch)))
             write_out(orjson.dumps(found) + b"\n" if as_json else ("\n".join(_lines(found)) + "\n").encode())
 
 
-class _StateReplicas:
+class StateReplicas:
     """Makes replicas for their state alone: views are not drawn, and each frame is told."""
 
     def __init__(self, watch: Callable[[int], None]) -> None:
@@ -100,7 +100,7 @@ async def _status(log: Log, shard: int, shards: int, replicas: Replicas) -> dict
         },
         "accounts": len(fold.state.accounts),
         **_open_business(replica),
-        "sources": await _sources(log, follower),
+        "sources": [lag_object(lag) for lag in await lags(log, follower)],
         "outputs": await _outputs(log, shard),
         "marks": list(_marks(replica)),
         "state": replica.digest().hex(),
@@ -116,18 +116,10 @@ def _open_business(replica: Replica) -> dict[str, int]:
     }
 
 
-async def _sources(log: Log, follower: Follower) -> list[dict[str, Any]]:
-    """The lag of each source: records that the journal has not read yet."""
-    found = []
-    for source in await log.topics():
-        if source.topic not in INPUT_TOPICS or (source.topic in ACCOUNT_TOPICS and source.partition != follower.shard):
-            continue
-        begin, end = await log.bounds(*source)
-        read = follower.state.positions.get(source)
-        position = read.end if read else begin
-        fields = {"topic": source.topic, "partition": source.partition, "position": position, "end": end}
-        found.append({**fields, "lag": end - position})
-    return found
+def lag_object(lag: Lag) -> dict[str, Any]:
+    """The lag of a source in the words of JSON output."""
+    topic, partition = lag.source
+    return {"topic": topic, "partition": partition, "position": lag.position, "end": lag.end, "lag": lag.records}
 
 
 async def _outputs(log: Log, shard: int) -> dict[str, int]:

@@ -116,15 +116,15 @@ def check(
     with connected(log) as connection:
         from ringfence_streams.kafka import suitability  # noqa: PLC0415 -- the extra may be missing
 
-        found = suitability.check_cluster(connection, MotionSettings(), shards=shards)
-    print_findings(found, "Every topic suits the engine", as_json=as_json)
+        found = worst_first(suitability.check_cluster(connection, MotionSettings(), shards=shards))
+    lines = list(finding_lines(found)) or ["Every topic suits the engine"]
+    _print(map(finding_object, found), lines, as_json=as_json)
     raise typer.Exit(findings_status(found))
 
 
-def print_findings(found: Sequence[Finding], none: str, *, as_json: bool) -> None:
-    """Print findings, errors first; `none` where there are none."""
-    ordered = sorted(found, key=lambda finding: finding.severity.value)
-    _print(map(_finding_object, ordered), list(finding_lines(ordered)) or [none], as_json=as_json)
+def worst_first(found: Iterable[Finding]) -> list[Finding]:
+    """Errors before warnings."""
+    return sorted(found, key=lambda finding: finding.severity.value)
 
 
 def findings_status(found: Iterable[Finding]) -> int:
@@ -143,14 +143,8 @@ def finding_lines(found: Iterable[Finding]) -> Iterator[str]:
         yield f"  {remedy}"
 
 
-def _print(objects: Iterable[dict[str, Any]], lines: Sequence[str], *, as_json: bool) -> None:
-    if as_json:
-        write_out(b"".join(orjson.dumps(each) + b"\n" for each in objects))
-    else:
-        write_out("".join(f"{line}\n" for line in lines).encode())
-
-
-def _finding_object(finding: Finding) -> dict[str, Any]:
+def finding_object(finding: Finding) -> dict[str, Any]:
+    """A finding in the words of JSON output."""
     return {
         "code": finding.code,
         "severity": finding.severity.value,
@@ -158,6 +152,13 @@ def _finding_object(finding: Finding) -> dict[str, Any]:
         "message": finding.message,
         "remedy": finding.remedy,
     }
+
+
+def _print(objects: Iterable[dict[str, Any]], lines: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        write_out(b"".join(orjson.dumps(each) + b"\n" for each in objects))
+    else:
+        write_out("".join(f"{line}\n" for line in lines).encode())
 
 
 def _creation_object(creation: Creation) -> dict[str, Any]:
