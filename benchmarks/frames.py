@@ -10,14 +10,14 @@ from benchmarks.folding import FRAME_INPUTS, Engine
 from benchmarks.inputs import FIRST_US, Inputs
 from benchmarks.timing import Samples, Span
 from ringfence.chain import ROOT
-from ringfence.replica import FrameOutcomes, OutcomeRecord, Replica
+from ringfence.replica import FrameOutcomes, Replica
 from ringfence_schemas.frames import FrameInput, Settings, SourceRange, content_hash
 from ringfence_schemas.reading import decode_input
 from ringfence_schemas.topics import INPUT_TOPIC, INPUT_TOPICS
 from ringfence_streams.cli.garbage import tune_garbage_collection
 from ringfence_streams.envelope import headers_of
 from ringfence_streams.folding import make_entry
-from ringfence_streams.port import Entry
+from ringfence_streams.port import Entry, OutcomeRecord
 
 TITLE = "Frames of 1,000 inputs, ticks and fills in equal parts, without reading and writing them"
 _SHARD = 0

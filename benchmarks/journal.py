@@ -94,7 +94,7 @@ class Repetition:
 
 
 async def _repeated(log: SqliteLog, folder: Path, start: int) -> Repetition:
-    """Fold a journal with every view drawn, and append what comes of it to an empty log.
+    """Fold a journal, and append what comes of it to an empty log; that draws every view.
 
     Frames before `start` lead to the state; each one after it is a run.
     """
@@ -130,10 +130,11 @@ async def _repeated(log: SqliteLog, folder: Path, start: int) -> Repetition:
 
 
 async def _replayed(log: SqliteLog, start: int) -> Samples:
-    """Fold a journal as an audit does: decode, R1, fold, digests compared; no view drawn that a later one replaced."""
-    replica, samples = Replica(Settings()), Samples(0)
-    replica.wanted = _replaced
-    follower = Follower(0, ChainState(replica, Settings()))
+    """Fold a journal as an audit does: decode, R1, fold, digests compared; no view drawn, as if a later one stood
+    there.
+    """
+    samples = Samples(0)
+    follower = Follower(0, ChainState(Replica(Settings()), Settings()))
     while follower.position < (await log.journal_bounds(0)).end:
         stopwatch = Stopwatch()
         (record,) = await log.read_journal(0, follower.position, 1)
@@ -145,10 +146,6 @@ async def _replayed(log: SqliteLog, start: int) -> Samples:
             if inputs == samples.items:
                 samples.spans.append(span)
     return samples
-
-
-def _replaced(topic: str, key: str, version: int) -> bool:  # noqa: ARG001 -- whichever view: a later one stands there
-    return False
 
 
 def _entry(record: Record, follower: Follower) -> Entry:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import gcd
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from ringfence import margin
+from ringfence.grid import bankruptcy_point
 from ringfence.rules import Rules
-from ringfence.scales import MONEY_DECIMALS, ONE
+from ringfence.scales import ONE, PRICE_DECIMALS
 from ringfence.state import Bucket
 from ringfence_schemas.decimals import DECIMALS, decimal_text
-from ringfence_schemas.outcomes import Position
 
 RATIO_DECIMALS: Final = 8
-PRICE_DECIMALS: Final = 36
+RATIO_SCALE: Final = ONE * 10**RATIO_DECIMALS
 PERCENT_DECIMALS: Final = 2
 
 
@@ -58,7 +58,7 @@ def ratio(equity: int, maintenance: int) -> str | None:
     """equity / maintenance, rounded down at eight decimals; None when nothing is to be maintained."""
     if not maintenance:
         return None
-    return decimal_text(equity * ONE * 10**RATIO_DECIMALS // maintenance, RATIO_DECIMALS)
+    return decimal_text(equity * RATIO_SCALE // maintenance, RATIO_DECIMALS)
 
 
 def fraction(numerator: int, denominator: int) -> tuple[str, str]:
@@ -93,8 +93,19 @@ def _judged(rules: Rules, mark: int, worth: int, maintained: int, tier: int) -> 
 
 
 def liquidation_price(bucket: Bucket) -> int | None:
-    """The price at which the bucket would be liquidated, in price units."""
-    return margin.trigger_price(bucket, ONE, strict=bucket.book.rules.strict)
+    """The price at which the bucket would be liquidated, in price units; without a mark the walk starts at the entry
+    price.
+    """
+    mark, size = bucket.book.mark, bucket.size
+    start = bucket.entry_price * ONE if mark is None else mark
+    return bucket.book.rules.crossings(size)[-1].price(size, margin.cost(bucket), start)
+
+
+def bankruptcy_price(bucket: Bucket) -> int | None:
+    """The price at which equity is just not negative, in price units."""
+    tick = bucket.book.rules.price_tick
+    point = bankruptcy_point(bucket.size, margin.cost(bucket), tick)
+    return None if point is None else point * tick
 
 
 def distance_percent(mark: int | None, trigger: int | None) -> str | None:
@@ -102,69 +113,3 @@ def distance_percent(mark: int | None, trigger: int | None) -> str | None:
     if mark is None or trigger is None:
         return None
     return decimal_text(100 * 10**PERCENT_DECIMALS * abs(mark - trigger) // mark, PERCENT_DECIMALS)
-
-
-def status(bucket: Bucket) -> Literal["open", "called", "liquidating"]:
-    """Where the bucket stands in the life of a position."""
-    if bucket.liquidation:
-        return "liquidating"
-    return "called" if bucket.level else "open"
-
-
-def position(bucket: Bucket) -> Position:
-    """The view of one open position, everything a holder may want to check."""
-    rules, mark, size = bucket.book.rules, bucket.book.mark, bucket.size
-    held = margin.collateral(bucket)
-    return Position(
-        account=bucket.account.name,
-        instrument=bucket.book.name,
-        quantity=quantity(size, rules),
-        entry_price=decimal(bucket.entry_price),
-        collateral=money_down(held, rules),
-        realised_pnl=decimal_text(bucket.realised * ONE // rules.quantum, rules.asset_decimals),
-        funding=money_down(bucket.funding_paid - size * bucket.book.funding_index, rules),
-        leverage=decimal(margin.leverage_of(bucket)),
-        liquidation_price=price(liquidation_price(bucket)),
-        bankruptcy_price=price(margin.bankruptcy_price(bucket)),
-        margin_call_prices=[price(margin.trigger_price(bucket, level)) for level in rules.call_levels],
-        status=status(bucket),
-        case_id=bucket.case_id,
-        liquidation_id=bucket.liquidation_id,
-        sequence=bucket.account.sequence,
-        hash=bucket.account.hash.hex(),
-        **(dict.fromkeys(_MARKED_FIELDS) if mark is None else _marked(bucket, mark, held)),
-    )
-
-
-_MARKED_FIELDS: Final = (
-    "mark_price",
-    "notional",
-    "unrealised_pnl",
-    "equity",
-    "initial_margin",
-    "maintenance_margin",
-    "maintenance_rate",
-    "maintenance_amount",
-    "tier",
-    "margin_ratio",
-    "max_removable",
-)
-
-
-def _marked(bucket: Bucket, mark: int, held: int) -> dict[str, Any]:
-    """The fields of a position that depend on the mark; `held` is its collateral, money."""
-    rules, size = bucket.book.rules, bucket.size
-    tiers, notional = rules.side(size), abs(size) * mark
-    tier, maintained, worth = tiers.tier_of(notional), tiers.maintenance(notional), margin.equity(bucket, mark)
-    required, per = margin.initial(rules, margin.leverage_of(bucket), notional)
-    return {
-        **_judged(rules, mark, worth, maintained, tier),
-        "notional": money_up(notional, rules),
-        "unrealised_pnl": money_down(worth - held, rules),
-        "initial_margin": decimal_text(-(-required // (per * rules.quantum)), rules.asset_decimals),
-        "maintenance_rate": decimal(tiers.rates[tier]),
-        "maintenance_amount": decimal_text(tiers.amounts[tier], MONEY_DECIMALS + rules.extra_decimals),
-        "max_removable": decimal_text(
-            margin.spare(rules, held, worth, maintained, (required, per)), rules.asset_decimals
-        ),
-    }

@@ -119,7 +119,7 @@ def next_step(state: State, bucket: Bucket, equity: int, maintenance: int, *, wh
         step=run.step,
         side="sell" if bucket.size > 0 else "buy",
         quantity=figures.quantity(run.ordered, rules),
-        limit_price=figures.price(margin.bankruptcy_price(bucket)),
+        limit_price=figures.price(figures.bankruptcy_price(bucket)),
         deadline_us=run.deadline_us,
     )
 
@@ -208,7 +208,7 @@ def take_over(state: State, bucket: Bucket) -> None:
     book, rules, size = bucket.book, bucket.book.rules, bucket.size
     mark = book.mark
     assert mark is not None
-    price = margin.bankruptcy_price(bucket) if rules.liquidation.takeover_price == "bankruptcy" else mark
+    price = figures.bankruptcy_price(bucket) if rules.liquidation.takeover_price == "bankruptcy" else mark
     price = mark if price is None else price
     wallet_before = book.asset.wallets.get(bucket.account.name, 0)
     state.record_of(

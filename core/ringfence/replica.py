@@ -1,27 +1,26 @@
 """A replica: the fold, moved frame by frame.  Live engine, recovery, audit and projections call the same method, so
 they cannot differ.
 
-A frame's clock moves first, then its inputs are folded in their order, then the views of everything touched are drawn
+A frame's clock moves first, then its inputs are folded in their order, then the views of everything touched are taken
 once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias, cast
 
-from ringfence import figures
 from ringfence.fold import Fold
 from ringfence.hashing import digest_of
 from ringfence.origins import RecordOrigin
 from ringfence.refusals import NO_LIMIT
 from ringfence.snapshot import restore, snapshot
-from ringfence.state import Bucket
-from ringfence_schemas.decimals import decimal_text
+from ringfence.views import PositionView, WalletView
 from ringfence_schemas.frames import FrameInput, Settings, SourceRange
 from ringfence_schemas.inputs import Input
-from ringfence_schemas.outcomes import Decision, Outcome, Wallet, encode
+from ringfence_schemas.outcomes import Decision, Outcome, encode
 from ringfence_schemas.partitioning import partition_of
 from ringfence_schemas.reading import InputRefused, decode_input
 from ringfence_schemas.topics import (
@@ -37,8 +36,6 @@ from ringfence_schemas.topics import (
 DEAD_LETTER_TYPE: Final = "dead_letter"
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
-Wanted: TypeAlias = Callable[[str, str, int], bool]
-"""Whether the view of (topic, key, version) is to be drawn."""
 
 
 class OutcomeRecord(NamedTuple):
@@ -57,14 +54,40 @@ class OutcomeRecord(NamedTuple):
     headers: Headers = ()
 
 
+class ViewRecord(NamedTuple):
+    """One view, taken and not yet drawn."""
+
+    topic: str
+    key: str
+    type: str
+    version: int
+    """The frame's seq."""
+    time_us: int
+    view: PositionView | WalletView | None
+    """None when the position closed."""
+
+    @property
+    def number(self) -> None:
+        """Views are not numbered: a later one replaces an earlier one of the same key."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Draw the view."""
+        return None if self.view is None else self.view.draw()
+
+    @property
+    def headers(self) -> Headers:
+        """None of its own."""
+        return ()
+
+
 @dataclass(frozen=True, slots=True)
 class FrameOutcomes:
     """What folding one frame gave."""
 
-    records: list[OutcomeRecord]
-    """Decisions and dead letters in order, then the views that were wanted."""
+    records: list[OutcomeRecord | ViewRecord]
+    """Decisions and dead letters in order, then views."""
     count: int
-    """How many outcomes there are, drawn or not."""
     digest: bytes
     """Over every outcome in order, 16 bytes."""
     state_digest: bytes
@@ -77,8 +100,6 @@ class Replica:
     def __init__(self, settings: Settings, fold: Fold | None = None) -> None:
         self.fold = fold or Fold(settings)
         self.settings = settings
-        self.wanted: Wanted | None = None
-        """Which views to draw; None: all of them.  An audit wants those that it can compare."""
 
     @classmethod
     def restore(cls, data: bytes, settings: Settings) -> Replica:
@@ -103,8 +124,8 @@ class Replica:
     ) -> FrameOutcomes:
         """Fold the inputs of frame `seq`; `sources` are the frame's positions, which the inputs refer to by index.
 
-        Count and digest are the same whichever views are wanted: they cover the key and version of a view, whose
-        content follows from the state and its digest.
+        The digest covers the key and version of a view, whose content follows from the state and its digest; so a view
+        that nobody looks at need never be drawn.
         """
         fold, settings = self.fold, self.settings
         records = [_decision_record(decision) for decision in fold.advance(clock_us)]
@@ -125,8 +146,8 @@ class Replica:
             if decisions:
                 records += map(_decision_record, decisions)
         hashed = [_hashed(record) for record in records]
-        records += self._views(seq, hashed)
-        return FrameOutcomes(records, len(hashed), digest_of(b"".join(hashed)), fold.digest())
+        views = list(self._views(seq, hashed))
+        return FrameOutcomes([*records, *views], len(hashed), digest_of(b"".join(hashed)), fold.digest())
 
     def _origin(self, source: SourceRange) -> RecordOrigin:
         speaks = source.topic in ACCOUNT_TOPICS or source.partition % self.settings.shards == self.settings.shard
@@ -175,30 +196,24 @@ class Replica:
             headers,
         )
 
-    def _views(self, seq: int, hashed: list[bytes]) -> Iterable[OutcomeRecord]:
-        """Draw the views touched since the last frame, in order of key; a closed position is a null."""
-        state, wanted = self.fold.state, self.wanted
-        for bucket in sorted(state.touched_buckets, key=_bucket_key):
+    def _views(self, seq: int, hashed: list[bytes]) -> Iterable[ViewRecord]:
+        """Take the views touched since the last frame, in order of key; a closed position is a null."""
+        state = self.fold.state
+        time_us = state.time_us
+        for bucket in sorted(state.touched_buckets, key=_NAMES):
             if not bucket.posted:
                 continue  # an empty shell has never had a view
             key = f"{bucket.account.name}|{bucket.book.name}"
-            hashed.append(b"%a|%d|%d" % (key, seq, bool(bucket.size)))
-            if wanted is None or wanted(POSITIONS, key, seq):
-                value = encode(figures.position(bucket)) if bucket.size else None
-                yield OutcomeRecord(POSITIONS, key, "position", None, seq, state.time_us, value)
+            hashed.append(f"{key!a}|{seq}|{1 if bucket.size else 0}".encode())
+            yield ViewRecord(POSITIONS, key, "position", seq, time_us, PositionView.of(bucket) if bucket.size else None)
         for account, name in sorted(state.touched_wallets):
             key = f"{account}|{name}"
-            hashed.append(b"%a|%d" % (key, seq))
-            if wanted is None or wanted(WALLETS, key, seq):
-                asset = state.assets[name]
-                balance = decimal_text(asset.wallets.get(account, 0), asset.decimals)
-                view = encode(Wallet(account=account, asset=name, balance=balance))
-                yield OutcomeRecord(WALLETS, key, "wallet", None, seq, state.time_us, view)
+            hashed.append(f"{key!a}|{seq}".encode())
+            yield ViewRecord(WALLETS, key, "wallet", seq, time_us, WalletView.of(account, state.assets[name]))
         self.fold.clear_touched()
 
 
-def _bucket_key(bucket: Bucket) -> tuple[str, str]:
-    return bucket.account.name, bucket.book.name
+_NAMES: Final = attrgetter("account.name", "book.name")
 
 
 def _decision_record(decision: Decision) -> OutcomeRecord:

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
 
+from ringfence.grid import Crossing
 from ringfence.hashing import digest_of
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence_schemas.content import content_of
@@ -47,7 +48,10 @@ class SideTiers:
 
     def maintenance(self, notional: int) -> int:
         """Return the maintenance margin of `notional` in 10^-18 money: N(B)*k - cum, never below zero."""
-        tier = bisect_right(self.floors, notional) - 1
+        return self.maintenance_in(bisect_right(self.floors, notional) - 1, notional)
+
+    def maintenance_in(self, tier: int, notional: int) -> int:
+        """Return the same for a notional whose tier is known."""
         return max(0, notional * self.rates[tier] - self.amounts[tier] * ONE)
 
 
@@ -85,9 +89,15 @@ class Rules:
     scaled_quantum: int
     """The same as scaled money."""
     price_tick: int
+    tick_digits: int
+    """The price tick without its decimals, of which it has `tick_decimals`."""
+    tick_decimals: int
     quantity_step: int
     long: SideTiers
     short: SideTiers
+    long_crossings: tuple[Crossing, ...]
+    """Where a long reaches each margin call level, and last its liquidation."""
+    short_crossings: tuple[Crossing, ...]
     max_leverages: tuple[int | None, ...]
     initial_rates: tuple[tuple[int, int], ...]
     default_leverage: int
@@ -101,6 +111,10 @@ class Rules:
     def side(self, size: int) -> SideTiers:
         """Return the maintenance lines of a position of this signed size."""
         return self.long if size > 0 else self.short
+
+    def crossings(self, size: int) -> tuple[Crossing, ...]:
+        """Return where a position of this signed size reaches each margin call level, and last its liquidation."""
+        return self.long_crossings if size > 0 else self.short_crossings
 
     def size_of(self, quantity: int) -> int:
         """Return the size of a number of contracts given in decimals."""
@@ -132,6 +146,9 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         raise InvalidInstrument(
             f"default_leverage {event.default_leverage} exceeds max_leverage {event.tiers[0].max_leverage} of tier 1"
         )
+    initial_rates = tuple(_initial_rate(tier, row) for row, tier in enumerate(event.tiers, 1))
+    price_tick, call_levels, strict = units[event.price_tick] * ONE, _call_levels(event), event.trigger == "below"
+    tick_digits, tick_decimals = _mantissa(units[event.price_tick])
     return Rules(
         event=event,
         content=digest_of(content_of(event)),
@@ -143,15 +160,19 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         unit=10 ** (DECIMALS - asset_decimals),
         quantum=10 ** (MONEY_DECIMALS + extra - asset_decimals),
         scaled_quantum=10 ** (MONEY_DECIMALS + DECIMALS + extra - asset_decimals),
-        price_tick=units[event.price_tick] * ONE,
+        price_tick=price_tick,
+        tick_digits=tick_digits,
+        tick_decimals=tick_decimals,
         quantity_step=units[event.quantity_step],
         long=long,
         short=short,
+        long_crossings=_crossings(long, 1, call_levels, price_tick, strict=strict),
+        short_crossings=_crossings(short, -1, call_levels, price_tick, strict=strict),
         max_leverages=max_leverages,
-        initial_rates=tuple(_initial_rate(tier, row) for row, tier in enumerate(event.tiers, 1)),
+        initial_rates=initial_rates,
         default_leverage=default_leverage,
-        strict=event.trigger == "below",
-        call_levels=_call_levels(event),
+        strict=strict,
+        call_levels=call_levels,
         recover=_recover(event),
         release=event.release_on_reduce != "none",
         taker_fee=_optional(event.fees.taker if event.fees else None, 0),
@@ -248,6 +269,13 @@ def _side(tiers: list[Tier], side: str, added: int, money_one: int) -> SideTiers
         amounts.append(amount * (money_one // (ONE * ONE)))
         previous_rate = rate
     return SideTiers(tuple(floors), tuple(rates), tuple(amounts))
+
+
+def _crossings(
+    tiers: SideTiers, sign: int, levels: tuple[int, ...], price_tick: int, *, strict: bool
+) -> tuple[Crossing, ...]:
+    called = [Crossing.of(tiers, sign, level, price_tick, strict=False) for level in levels]
+    return *called, Crossing.of(tiers, sign, ONE, price_tick, strict=strict)
 
 
 def _max_leverage(tier: Tier, row: int) -> int | None:

@@ -22,7 +22,9 @@ from typing import Final
 ONE: Final = 10**18
 """One, in decimal units."""
 
-PRICE_ONE: Final = 10**36
+PRICE_DECIMALS: Final = 36
+
+PRICE_ONE: Final = 10**PRICE_DECIMALS
 """One, in price units."""
 
 MONEY_DECIMALS: Final = 54

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 from examples.crash.market import INSTRUMENTS
 from examples.crash.venue import ASSET_DECIMALS
-from ringfence.figures import position
 from ringfence.ledger import balances
+from ringfence.views import PositionView
 from ringfence_schemas.outcomes import Position
 from ringfence_streams.audit import ShardAudit
 
@@ -30,7 +30,7 @@ class History:
             account, instrument = self._key
             bucket = state.books[instrument].buckets.get(account)
             if bucket is not None and bucket.size:
-                self.views.append((state.time_us, position(bucket)))
+                self.views.append((state.time_us, PositionView.of(bucket).position()))
 
     def close(self, audit: ShardAudit) -> None:
         """The whole journal is folded."""

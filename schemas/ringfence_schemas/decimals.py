@@ -90,15 +90,14 @@ def decimal_text(value: int, decimals: int) -> str:
 
     Canonical: no exponent, no trailing zeros, no plus sign, ``0`` for zero.
     """
-    if not decimals:
-        return str(value)
-    if value < 0:
-        return "-" + decimal_text(-value, decimals)
+    if value <= 0:
+        return "-" + decimal_text(-value, decimals) if value else "0"
     digits = str(value)
-    if len(digits) <= decimals:
-        digits = digits.zfill(decimals + 1)
-    fraction = digits[-decimals:].rstrip("0")
-    return f"{digits[:-decimals]}.{fraction}" if fraction else digits[:-decimals]
+    point = len(digits) - decimals
+    if point <= 0:
+        digits, point = digits.zfill(decimals + 1), 1
+    fraction = digits[point:].rstrip("0")
+    return f"{digits[:point]}.{fraction}" if fraction else digits[:point]
 
 
 numerals = Cache(lambda text: decimal_text(units[text], DECIMALS))

@@ -97,7 +97,6 @@ class ShardAudit:
         self._follower = Follower(shard, ChainState(self._replica, settings))
         self._decisions: dict[str, _Decisions] = {}
         self._views = _Views(log, shard)
-        self._replica.wanted = self._views.wanted
         self._snapshots: dict[int, Snapshot] = {}
         self._unchecked_inputs = 0
 
@@ -325,11 +324,6 @@ class _Views:
                 self._stored[topic, key] = _Stored(version or 0, _value_hash(record.value))
             offset = records[-1].offset + 1
 
-    def wanted(self, topic: str, key: str, version: int) -> bool:
-        """Whether a view must be drawn: one that a later frame replaced stands nowhere to be compared with."""
-        stored = self._stored.get((topic, key))
-        return stored is None or stored.version <= version
-
     def compare(self, outcome: OutcomeRecord, offset: int) -> bool:
         """Compare a view that a frame publishes; returns whether it is the one that stands on its topic."""
         stored = self._stored.get((outcome.topic, outcome.key))
@@ -340,7 +334,7 @@ class _Views:
                 raise Diverged(f"{place}: version {outcome.version} is not published: {_text(outcome.value)}")
             return False
         if stored.version > outcome.version:
-            return False  # a later frame must say so, see refuse_rest
+            return False  # not drawn: a later frame must say so, see refuse_rest
         stored.seen = True
         if stored.value != _value_hash(outcome.value):
             raise Diverged(f"{place}: other bytes are published; the fold gives {_text(outcome.value)}")

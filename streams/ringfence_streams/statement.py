@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ringfence.figures import position
 from ringfence.fold import Fold
 from ringfence.ledger import balances
+from ringfence.views import PositionView
 from ringfence_schemas.decimals import decimal_text
 
 
@@ -22,7 +22,7 @@ def statement(fold: Fold) -> Iterator[dict[str, Any]]:
     for _, book in sorted(state.books.items()):
         for account, bucket in book.buckets.items():
             if bucket.size:
-                positions.setdefault(account, []).append(position(bucket))
+                positions.setdefault(account, []).append(PositionView.of(bucket).position())
     for account in sorted(state.accounts):
         yield {
             "type": "account",

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 import orjson
 
-from ringfence.replica import OutcomeRecord, Replica
+from ringfence.replica import OutcomeRecord, Replica, ViewRecord
 from ringfence_schemas.frames import FrameInput, Settings, SourceRange, content_hash
 from ringfence_schemas.inputs import Event, Input
 from ringfence_schemas.reading import INPUT_STRUCTS
@@ -57,7 +57,7 @@ class Driver:
         self._replica = Replica(self.settings)
         self._seq = _FIRST_BATCH
         self._ends: dict[tuple[str, int], int] = {}
-        self._outputs: dict[str, deque[OutcomeRecord]] = {}
+        self._outputs: dict[str, deque[OutcomeRecord | ViewRecord]] = {}
 
     # --------------------------------------------------------------------------------------------------------- input
 
@@ -119,7 +119,7 @@ class Driver:
         """Return every outcome of a topic that has not been read."""
         return [self.read(topic) for _ in range(len(self._outputs.get(topic, ())))]
 
-    def read_record(self, topic: str) -> OutcomeRecord:
+    def read_record(self, topic: str) -> OutcomeRecord | ViewRecord:
         """Return the next outcome of a topic as it would be published: key, bytes, number or version, headers.
 
         This is how to read dead letters, whose bytes need not be JSON.  Raises NoOutput.

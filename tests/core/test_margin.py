@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringfence import figures, margin
+from ringfence.grid import Crossing
 from ringfence.rules import build_rules
 from ringfence.scales import ONE, PRICE_LIMIT, PRICE_ONE
 from ringfence.state import Account, Asset, Book, Bucket
@@ -127,7 +128,11 @@ def test_a_trigger_price_is_the_one_that_walking_the_grid_finds(case: Case, rati
     """
     bucket = case.bucket()
     expected = walked(bucket, units[ratio], strict=strict)
-    assert margin.trigger_price(bucket, units[ratio], strict=strict) == expected
+    rules, size, mark = bucket.book.rules, bucket.size, bucket.book.mark
+    start = bucket.entry_price * ONE if mark is None else mark
+    sign = 1 if size > 0 else -1
+    crossing = Crossing.of(rules.side(size), sign, units[ratio], rules.price_tick, strict=strict)
+    assert crossing.price(size, margin.cost(bucket), start) == expected
 
 
 @pytest.mark.parametrize(("price", "called"), [("48", False), ("49", True), ("50", True)])
@@ -145,7 +150,7 @@ def test_in_a_steep_tier_a_long_is_called_by_a_rising_price(price: str, called: 
 def test_a_bankruptcy_price_is_the_last_one_at_which_nothing_is_missing(case: Case) -> None:
     """At the bankruptcy price equity is not negative; one grid point further against the position it is."""
     bucket = case.bucket()
-    tick, price = bucket.book.rules.price_tick, margin.bankruptcy_price(bucket)
+    tick, price = bucket.book.rules.price_tick, figures.bankruptcy_price(bucket)
     against = -tick if bucket.size > 0 else tick
     prices = [number * tick for number in range(1, -(-PRICE_LIMIT // tick))]
     last = [at for at in prices if margin.equity(bucket, at) >= 0 > margin.equity(bucket, at + against)]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ringfence.hashing import digest_of
-from ringfence.replica import FrameOutcomes, OutcomeRecord, Replica
+from ringfence.replica import FrameOutcomes, OutcomeRecord, Replica, ViewRecord
 from ringfence_schemas.frames import FrameInput, Settings, SourceRange
 from ringfence_schemas.partitioning import partition_of
 from ringfence_schemas.topics import INPUT_TOPICS
@@ -47,7 +47,7 @@ def trading(settings: Settings, account: str = "ann", **options: object) -> Repl
     return replica
 
 
-def said(record: OutcomeRecord) -> Json:
+def said(record: OutcomeRecord | ViewRecord) -> Json:
     """What a record says."""
     decision: Json = msgspec.json.decode(record.value or b"null")
     return decision
@@ -144,20 +144,27 @@ def test_a_deposit_to_the_insurance_fund_is_split_over_the_shards(units: int, sh
     assert funds == shares
 
 
-@pytest.mark.parametrize("wanted", [set(), {"positions"}, {"wallets"}])
-def test_views_that_nobody_wants_are_not_drawn_and_change_no_digest(wanted: set[str]) -> None:
-    """Whichever views are drawn, count, digest and state are the same: they cover every view, drawn or not."""
-    full, part = trading(Settings()), trading(Settings())
-    part.wanted = lambda topic, _key, _version: topic in wanted
-    sold = {"fill_id": "g", "account": "ann", "instrument": "X", "side": "sell", "quantity": "4", "price": "99"}
-    data = encoded({"type": "fill", **sold})
-    every, some = fold(full, "fills", *data, seq=9), fold(part, "fills", *data, seq=9)
-    assert [(record.topic, record.key, record.version) for record in every.records] == [
+def test_a_view_shows_the_end_of_its_frame_whenever_it_is_looked_at() -> None:
+    """A view is drawn when somebody looks at it, long after the state went on, or never; it says what it would have
+    said at once, and whether anybody looks changes no digest.
+    """
+    early, late = trading(Settings()), trading(Settings())
+    sold = {"account": "ann", "instrument": "X", "side": "sell", "quantity": "4"}
+    frames = [{"type": "fill", "fill_id": f"g{price}", "price": str(price), **sold} for price in (99, 101)]
+    at_once, outcomes = [], []
+    for seq, data in enumerate(encoded(*frames), 9):
+        drawn = fold(early, "fills", data, seq=seq)
+        at_once.append([record.value for record in drawn.records])
+        outcomes.append(fold(late, "fills", data, seq=seq))
+        assert (drawn.count, drawn.digest, drawn.state_digest) == (2, outcomes[-1].digest, outcomes[-1].state_digest)
+    assert [[record.value for record in frame.records] for frame in outcomes] == at_once
+    position, wallet = outcomes[0].records
+    assert (position.number, position.headers) == (None, ())
+    assert [(record.topic, record.key, record.version) for record in (position, wallet)] == [
         ("positions", "ann|X", 9),
         ("wallets", "ann|USDT", 9),
     ]
-    assert some.records == [record for record in every.records if record.topic in wanted]
-    assert (some.count, some.digest, some.state_digest) == (every.count, every.digest, every.state_digest)
+    assert (said(position)["quantity"], said(outcomes[1].records[0])["quantity"]) == ("6", "2")
 
 
 def test_the_view_of_a_closed_position_is_a_null() -> None:

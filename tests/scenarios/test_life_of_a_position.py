@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ringfence.figures import status
+from ringfence.views import PositionView
 from tests.core.engines import FoldEngine, Json
 from tests.scenarios import notation
 from tests.test_tidy import ROOT
@@ -59,7 +59,7 @@ def label(decision: Json) -> str | None:
 def statuses(engine: FoldEngine) -> dict[Key, str]:
     """Where every bucket stands; the shell of a closed one is flat."""
     return {
-        (account, name): status(bucket) if bucket.size else "flat"
+        (account, name): PositionView.of(bucket).status if bucket.size else "flat"
         for name, book in engine.fold.state.books.items()
         for account, bucket in book.buckets.items()
     }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import orjson
 import typer
 
 from ringfence.figures import price
-from ringfence.replica import Replica
-from ringfence_schemas.frames import Settings
+from ringfence.fold import Fold
+from ringfence.replica import FrameOutcomes, Replica
+from ringfence_schemas.frames import FrameInput, Settings, SourceRange
 from ringfence_schemas.topics import VIEW_TOPICS
 from ringfence_streams.brokerlog import OUTPUTS
 from ringfence_streams.cli.console import console, counted
@@ -51,28 +52,35 @@ def status(
 
 
 class StateReplicas:
-    """Makes replicas for their state alone: views are not drawn, and each frame is told."""
+    """Makes replicas that tell of each frame."""
 
     def __init__(self, watch: Callable[[int], None]) -> None:
         self._watch = watch
 
     def new(self, settings: Settings) -> Replica:
         """An empty state."""
-        return self._watched(Replica(settings))
+        return _WatchedReplica(settings, None, self._watch)
 
     def restore(self, data: bytes, settings: Settings) -> Replica:
         """The state of a snapshot.  Raises SnapshotRefused."""
         replica = CoreReplicas().restore(data, settings)
         assert isinstance(replica, Replica)
-        return self._watched(replica)
+        return _WatchedReplica(settings, replica.fold, self._watch)
 
-    def _watched(self, replica: Replica) -> Replica:
-        def wanted(_topic: str, _key: str, version: int) -> bool:
-            self._watch(version)
-            return False
 
-        replica.wanted = wanted
-        return replica
+class _WatchedReplica(Replica):
+    """A replica that tells of each frame that it folds."""
+
+    def __init__(self, settings: Settings, fold: Fold | None, watch: Callable[[int], None]) -> None:
+        super().__init__(settings, fold)
+        self._watch = watch
+
+    def fold_inputs(
+        self, seq: int, clock_us: int, sources: Sequence[SourceRange], inputs: Sequence[FrameInput]
+    ) -> FrameOutcomes:
+        """Tell of the frame, and fold it."""
+        self._watch(seq)
+        return super().fold_inputs(seq, clock_us, sources, inputs)
 
 
 async def _status(log: Log, shard: int, shards: int, replicas: Replicas) -> dict[str, Any]:

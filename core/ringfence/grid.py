@@ -1,0 +1,107 @@
+"""Prices on the grid: where a position would be called, liquidated or bankrupt.  Solved, not walked.
+
+A position is worth q*P, and its equity is zero where that is its *cost*, q*F - c.  With s for the sign of q, the line
+of one tier is met where
+
+    q*P - cost = r * (k*|q|*P - cum)        that is        |q| * P * (1 - s*r*k) = s*cost - s*r*cum,
+
+and a long is beyond it at lower prices, a short at higher ones.  All but size and cost follows from the parameters, and
+is worked out once for each version of them.  A *point* is the number of a price on the grid: price / tick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+from typing import TYPE_CHECKING, Final
+
+from ringfence.scales import ONE, PRICE_LIMIT, PRICE_ONE, ceil_divide
+
+if TYPE_CHECKING:
+    from ringfence.rules import SideTiers
+
+NO_END: Final = -(10**300)
+"""Less than any cost: the last tier never ends before its line is crossed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Where the equity of one side meets r * maintenance, or falls below it.
+
+    Maintenance is the greatest of the tiers' lines, so the condition holds where any line is crossed.
+    """
+
+    scale: int
+    """Of costs in `lines`, with the sign of the side."""
+    lines: tuple[tuple[int, int, int], ...]
+    """Per tier: the cost below which its line is crossed before the tier ends; s*r*cum, and one more where the side
+    rounds away from it; q * P in ticks for each unit of cost: (s - r*k) * tick.  All three scaled.
+    """
+    ahead: int
+    """A short is beyond a line from the next point on, a long from the point before it."""
+    steep: bool
+    """Whether some line of a long has r*k >= 1, and is crossed by a rising price, everywhere or nowhere."""
+    price_tick: int
+    top: int
+    """The last point below 10^18."""
+
+    @classmethod
+    def of(cls, tiers: SideTiers, sign: int, ratio: int, price_tick: int, *, strict: bool) -> Crossing:
+        """Work out equity <= ratio * maintenance, or < if `strict`, for one side, whose sizes have this sign."""
+        slopes = [sign * PRICE_ONE - ratio * rate for rate in tiers.rates]
+        offsets = [sign * ratio * amount * ONE for amount in tiers.amounts]
+        ends = [floor * sign * slopes[tier] + offsets[tier] for tier, floor in enumerate(tiers.floors[1:])]
+        common = gcd(PRICE_ONE, *ends, *offsets, *slopes)
+        back = strict == (sign > 0)
+        lines = tuple(
+            (end // common, offset // common + back, slope // common * price_tick)
+            for end, offset, slope in zip([*ends, NO_END * common], offsets, slopes, strict=True)
+        )
+        steep, top = sign > 0 >= slopes[-1], (PRICE_LIMIT - 1) // price_tick
+        return cls(sign * PRICE_ONE // common, lines, int(sign < 0), steep, price_tick, top)
+
+    def price(self, size: int, cost: int, start: int) -> int | None:
+        """Return the first grid price, walking from `start` against the position, that meets the condition.
+
+        From a start that already meets it the walk goes back, and the last price that still meets it counts.  None
+        when no grid price from one tick to 10^18 is reached.
+        """
+        point = self.point(size, cost, start)
+        return None if point is None else point * self.price_tick
+
+    def point(self, size: int, cost: int, start: int) -> int | None:
+        """Return the same price as its number on the grid."""
+        if self.steep:
+            return self._steep_point(size, cost, start)
+        fixed = self.scale * cost
+        for line in self.lines:  # the first line that is crossed before its tier ends is the one that binds
+            if fixed < line[0]:
+                break
+        point = (fixed - line[1]) // (size * line[2]) + self.ahead
+        if self.ahead:
+            return None if point > self.top else max(point, 1)
+        return None if point < 1 else min(point, self.top)
+
+    def _steep_point(self, size: int, cost: int, start: int) -> int | None:
+        """The same for a long some of whose lines are crossed from above, everywhere or nowhere."""
+        below, above, found = -1, PRICE_LIMIT, False
+        for end, offset, slope in self.lines:
+            distance = self.scale * cost - offset
+            if slope > 0 and not found:
+                below = distance // (size * slope)
+                found = self.scale * cost < end
+            elif slope < 0:
+                above = min(above, ceil_divide(distance, size * slope))
+            elif slope == 0 and distance >= 0:
+                above = 0
+        if start // self.price_tick >= above or below >= above - 1:
+            return self.top
+        return None if below < 1 else min(below, self.top)
+
+
+def bankruptcy_point(size: int, cost: int, price_tick: int) -> int | None:
+    """Return the point at which equity is just not negative, fees ignored: a long rounds up, a short down.  None
+    outside the grid.
+    """
+    point = -(-cost // (size * price_tick)) if size > 0 else cost // (size * price_tick)
+    return point if point >= 1 and point * price_tick < PRICE_LIMIT else None

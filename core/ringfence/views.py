@@ -1,0 +1,172 @@
+"""The views: what is published of positions and wallets.
+
+A view is taken at the end of a frame and drawn when somebody looks at it.  What is taken are the few numbers that it
+depends on, so the state may go on before the view is drawn, and a view that nobody looks at is never drawn.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from ringfence import margin
+from ringfence.figures import decimal, price, ratio
+from ringfence.grid import bankruptcy_point
+from ringfence.rules import Rules
+from ringfence.scales import MONEY_DECIMALS, ONE
+from ringfence.state import Asset, Bucket
+from ringfence_schemas.decimals import DECIMALS, decimal_text
+from ringfence_schemas.outcomes import Position, Wallet, encode
+
+
+class PositionView(NamedTuple):
+    """One open position at the end of a frame."""
+
+    account: str
+    instrument: str
+    rules: Rules
+    mark: int | None
+    funding_index: int
+    size: int
+    cash: int
+    entry_price: int
+    realised: int
+    funding_paid: int
+    leverage: int
+    case_id: str | None
+    liquidation_id: str | None
+    sequence: int
+    hash: bytes
+
+    @classmethod
+    def of(cls, bucket: Bucket) -> PositionView:
+        """Take the view of a bucket as it stands."""
+        account, book = bucket.account, bucket.book
+        return cls(
+            account.name,
+            book.name,
+            book.rules,
+            book.mark,
+            book.funding_index,
+            bucket.size,
+            bucket.cash,
+            bucket.entry_price,
+            bucket.realised,
+            bucket.funding_paid,
+            margin.leverage_of(bucket),
+            bucket.case_id if bucket.level else None,
+            bucket.liquidation_id if bucket.liquidation else None,
+            account.sequence,
+            account.hash,
+        )
+
+    @property
+    def status(self) -> Literal["open", "called", "liquidating"]:
+        """Where the bucket stands in the life of a position."""
+        if self.liquidation_id:
+            return "liquidating"
+        return "called" if self.case_id else "open"
+
+    def draw(self) -> bytes:
+        """Return what is published."""
+        return encode(self.position())
+
+    def position(self) -> Position:
+        """Return everything that a holder may want to check."""
+        rules, mark, size, entry_price = self.rules, self.mark, self.size, self.entry_price * ONE
+        quantum, decimals = rules.quantum, rules.asset_decimals
+        funded = size * self.funding_index
+        cost = funded - self.cash
+        held = size * entry_price - cost
+        start = entry_price if mark is None else mark
+        *called, liquidated = [
+            _price_at(crossing.point(size, cost, start), rules) for crossing in rules.crossings(size)
+        ]
+        notional, profit, equity, initial, maintenance, rate, amount, tier, margin_ratio, removable = (
+            _UNMARKED if mark is None else self._marked(mark, size * mark - cost, held)
+        )
+        return Position(
+            account=self.account,
+            instrument=self.instrument,
+            quantity=decimal(size // rules.multiplier),
+            entry_price=decimal_text(self.entry_price, DECIMALS),
+            mark_price=price(mark),
+            notional=notional,
+            collateral=decimal_text(held // quantum, decimals),
+            unrealised_pnl=profit,
+            realised_pnl=decimal_text(self.realised * ONE // quantum, decimals),
+            funding=decimal_text((self.funding_paid - funded) // quantum, decimals),
+            equity=equity,
+            initial_margin=initial,
+            maintenance_margin=maintenance,
+            maintenance_rate=rate,
+            maintenance_amount=amount,
+            tier=tier,
+            leverage=decimal(self.leverage),
+            margin_ratio=margin_ratio,
+            liquidation_price=liquidated,
+            bankruptcy_price=_price_at(bankruptcy_point(size, cost, rules.price_tick), rules),
+            margin_call_prices=called,
+            max_removable=removable,
+            status=self.status,
+            case_id=self.case_id,
+            liquidation_id=self.liquidation_id,
+            sequence=self.sequence,
+            hash=self.hash.hex(),
+        )
+
+    def _marked(self, mark: int, worth: int, held: int) -> Marked:
+        """What depends on the mark: from `notional` to `max_removable`, of equity `worth` and collateral `held`."""
+        rules, size = self.rules, self.size
+        quantum, decimals = rules.quantum, rules.asset_decimals
+        tiers, notional = rules.side(size), abs(size) * mark
+        tier = tiers.tier_of(notional)
+        maintained = tiers.maintenance_in(tier, notional)
+        required, per = margin.initial(rules, self.leverage, notional, tier)
+        return (
+            decimal_text(-(-notional // quantum), decimals),
+            decimal_text((worth - held) // quantum, decimals),
+            decimal_text(worth // quantum, decimals),
+            decimal_text(-(-required // (per * quantum)), decimals),
+            decimal_text(-(-maintained // rules.scaled_quantum), decimals),
+            decimal(tiers.rates[tier]),
+            _exact_money(tiers.amounts[tier], rules.extra_decimals),
+            tier + 1,
+            ratio(worth, maintained),
+            decimal_text(margin.spare(rules, held, worth, maintained, (required, per)), decimals),
+        )
+
+
+Marked: TypeAlias = tuple[str, str, str, str, str, str, str, int, str | None, str]
+
+_UNMARKED: Final = (None,) * 10
+
+
+class WalletView(NamedTuple):
+    """One wallet at the end of a frame."""
+
+    account: str
+    asset: str
+    balance: int
+    decimals: int
+
+    @classmethod
+    def of(cls, account: str, asset: Asset) -> WalletView:
+        """Take the view of an account's wallet as it stands."""
+        return cls(account, asset.name, asset.wallets.get(account, 0), asset.decimals)
+
+    def draw(self) -> bytes:
+        """Return what is published."""
+        balance = decimal_text(self.balance, self.decimals)
+        return encode(Wallet(account=self.account, asset=self.asset, balance=balance))
+
+
+def _price_at(point: int | None, rules: Rules) -> str | None:
+    """The price of a point on the grid, exactly."""
+    return None if point is None else decimal_text(point * rules.tick_digits, rules.tick_decimals)
+
+
+@lru_cache(maxsize=1024)
+def _exact_money(amount: int, extra_decimals: int) -> str:
+    """A maintenance amount, exactly.  Kept, because a version of parameters has as many as it has tiers."""
+    return decimal_text(amount, MONEY_DECIMALS + extra_decimals)
