@@ -106,6 +106,10 @@ class Administration:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
         self._client.close()
 
     def brokers(self) -> int:

@@ -154,13 +154,12 @@ class SynchronousBroker:
     """The reading half of the broker port.  Its methods do not wait for each other: they block."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._administration = Administration(connection)
         self._reader = SynchronousReader(connection)
 
     async def describe(self) -> Mapping[str, Topic]:
         """Every topic of ours that exists."""
-        with Administration(self._connection) as administration:
-            topics = administration.topics(ROLES, configs=False)
+        topics = self._administration.topics(ROLES, configs=False)
         return {name: Topic(topic.identity, len(topic.partitions)) for name, topic in topics.items()}
 
     async def bounds(self, topic: str, partition: int) -> Bounds:
@@ -184,8 +183,9 @@ class SynchronousBroker:
         raise LogReadOnly("An auditor's connection folds no inputs of its own")
 
     async def close(self) -> None:
-        """Give back the connection."""
+        """Give back the connections."""
         self._reader.close()
+        self._administration.close()
 
 
 def open_for_reading(connection: Connection) -> Log:
