@@ -136,7 +136,7 @@ class ShardAudit:
             elif topic in OUTPUTS:
                 self._decisions[topic] = _Decisions(self._log, topic, self._shard)
                 await self._decisions[topic].begin()
-        for data in await self._log.snapshots.released(self._shard):
+        async for data in self._log.snapshots.released(self._shard):
             snapshot = decode_snapshot(data, self._shard)
             self._snapshots[snapshot.seq] = snapshot
         bounds = await self._log.journal_bounds(self._shard)

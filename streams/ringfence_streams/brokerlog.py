@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Final
 
 from ringfence_schemas.frames import Settings, SourceRange, TopicIdentity
 from ringfence_schemas.partitioning import partition_of
 from ringfence_schemas.topics import ACCOUNT_TOPICS, DEAD_LETTER_SUFFIX, INPUT_TOPICS, JOURNAL, OUTPUT_TOPICS
-from ringfence_streams.broker import Broker, Producer
+from ringfence_streams.broker import Broker, Outgoing, Producer, Topic
 from ringfence_streams.chained import ChainedOwnership
 from ringfence_streams.clock import Clock
 from ringfence_streams.errors import LogUnsuitable
@@ -22,6 +24,9 @@ SHARDED_TOPICS = (JOURNAL, *sorted(ACCOUNT_TOPICS), *OUTPUTS)
 """Topics with one partition per shard."""
 
 
+_PUBLISH_RECORDS: Final = 5_000
+
+
 class BrokerLog:
     """Sources, journal and outputs are topics of a broker; snapshots live where the given store keeps them."""
 
@@ -31,7 +36,7 @@ class BrokerLog:
         self._broker = broker
         self._snapshots = snapshots
         self._inputs: Producer | None = None
-        self._partitions: dict[str, int] = {}
+        self._topics: Mapping[str, Topic] = {}
 
     @property
     def snapshots(self) -> SnapshotStore:
@@ -42,14 +47,13 @@ class BrokerLog:
         """Every topic exists, and those with a partition per shard have exactly that many.  Raises LogUnsuitable."""
         for topic in (*SHARDED_TOPICS, *INPUT_TOPICS):
             found = await self._count(topic)
-            if not found:
-                raise LogUnsuitable(f"Topic {topic} does not exist")
             if topic in SHARDED_TOPICS and found != settings.shards:
                 raise LogUnsuitable(f"Topic {topic} has {found} partitions, {settings.shards} shards need as many")
 
     async def identities(self) -> Sequence[TopicIdentity]:
         """The identity of the journal and of every source topic."""
-        return [TopicIdentity(topic, await self._broker.identity(topic)) for topic in (JOURNAL, *INPUT_TOPICS)]
+        topics = await self._broker.describe()
+        return [TopicIdentity(topic, topics[topic].identity) for topic in (JOURNAL, *INPUT_TOPICS) if topic in topics]
 
     async def journal_bounds(self, shard: int) -> Bounds:
         """The offsets that the shard's journal holds."""
@@ -69,28 +73,23 @@ class BrokerLog:
 
     async def topics(self) -> Sequence[Source]:
         """Every topic and partition."""
-        return await self._broker.topics()
+        topics = await self._broker.describe()
+        return [Source(name, number) for name in sorted(topics) for number in range(topics[name].partitions)]
 
     async def publish(self, messages: Iterable[Message]) -> int:
-        """Append inputs in order; returns how many, once all are acknowledged."""
+        """Append inputs in order, each to the partition of its key; returns how many, once all are acknowledged."""
         if self._inputs is None:
             self._inputs = self._broker.producer()
-        sent = []
-        for message in messages:
-            key = message.key.encode()
-            sent.append(
-                self._inputs.send(
-                    message.topic,
-                    partition_of(key, await self._count(message.topic)),
-                    key,
-                    message.value,
-                    headers=(("traceparent", message.traceparent.encode()),) if message.traceparent else (),
-                    timestamp_us=message.timestamp_us,
-                )
-            )
-        for acknowledgement in sent:
-            await acknowledgement
-        return len(sent)
+        remaining = iter(messages)
+        count = 0
+        while batch := list(islice(remaining, _PUBLISH_RECORDS)):
+            await self._publish(self._inputs, batch)
+            count += len(batch)
+        return count
+
+    async def assigned(self, shard: int) -> bool:
+        """Whether the owners' group assigns the shard to this process."""
+        return await self._broker.assigned(shard)
 
     async def eligible(self, shard: int, *, vacant: bool) -> bool:
         """T1: assigned here, and the head is a release frame or has not moved for the lease."""
@@ -98,7 +97,9 @@ class BrokerLog:
 
     def reader(self, shard: int, positions: Mapping[Source, SourceRange]) -> MergingReader:
         """A reader of the shard's own partitions of account topics and of all partitions of the others."""
-        return MergingReader(self._broker, self._sources(shard), positions)
+        sources = self._sources(shard)
+        starts = {source: positions[source].end if source in positions else None for source in sources}
+        return MergingReader(self._broker.feed(starts), sources)
 
     def ownership(self, shard: int, motion: MotionSettings, clock: Clock) -> ChainedOwnership:
         """A fresh ownership with producer sessions of its own (W1)."""
@@ -118,10 +119,24 @@ class BrokerLog:
         return [
             Source(topic, partition)
             for topic in INPUT_TOPICS
-            for partition in ([shard] if topic in ACCOUNT_TOPICS else range(self._partitions[topic]))
+            for partition in ([shard] if topic in ACCOUNT_TOPICS else range(self._topics[topic].partitions))
         ]
 
+    async def _publish(self, producer: Producer, messages: Sequence[Message]) -> None:
+        by_partition: dict[Source, list[Outgoing]] = {}
+        for message in messages:
+            key = message.key.encode()
+            headers = (("traceparent", message.traceparent.encode()),) if message.traceparent else ()
+            source = Source(message.topic, partition_of(key, await self._count(message.topic)))
+            outgoing = Outgoing(key, message.value, headers, message.timestamp_us)
+            by_partition.setdefault(source, []).append(outgoing)
+        sent = [append for source, outgoing in by_partition.items() for append in producer.send(*source, outgoing)]
+        for append in sent:
+            await append.acknowledgement
+
     async def _count(self, topic: str) -> int:
-        if topic not in self._partitions:
-            self._partitions[topic] = await self._broker.partitions(topic)
-        return self._partitions[topic]
+        if topic not in self._topics:
+            self._topics = await self._broker.describe()
+        if topic not in self._topics:
+            raise LogUnsuitable(f"Topic {topic} does not exist")
+        return self._topics[topic].partitions

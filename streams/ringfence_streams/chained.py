@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from ringfence.chain import Head, accepts
 from ringfence_schemas.frames import Published, frame_hash
 from ringfence_schemas.topics import JOURNAL
-from ringfence_streams.broker import Broker, SendFailed
+from ringfence_streams.broker import Broker, Outgoing, SendFailed
 from ringfence_streams.clock import Clock
 from ringfence_streams.errors import OwnershipLost
 from ringfence_streams.folding import read_frame
@@ -100,7 +101,8 @@ class ChainedOwnership:
 
     def _append(self, entry: Entry) -> asyncio.Future[int | None]:
         key = str(self._shard).encode()
-        return asyncio.ensure_future(self._journal.send(JOURNAL, self._shard, key, entry.value))
+        (append,) = self._journal.send(JOURNAL, self._shard, [Outgoing(key, entry.value)])
+        return append.acknowledgement
 
     async def _settle(self, remaining: int) -> None:
         """W3: settle acknowledgements strictly in order, those that are there and as many more as it takes."""
@@ -139,20 +141,20 @@ class ChainedOwnership:
                     accepted.append(head.hash)
         return accepted
 
-    async def _acknowledged(self, acknowledgement: Awaitable[int | None]) -> int | None:
+    async def _acknowledged(self, acknowledgement: asyncio.Future[int | None]) -> int | None:
         """W9: wait for as long as it takes, and say so.  A failed append counts as unknown (W6)."""
-        future = asyncio.ensure_future(acknowledgement)
         try:
-            while not future.done():
+            while not acknowledgement.done():
                 timer = asyncio.ensure_future(self._clock.sleep(self._motion.stalled_us))
+                either: tuple[asyncio.Future[Any], ...] = (acknowledgement, timer)
                 try:
-                    await asyncio.wait({future, timer}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     timer.cancel()
-                if not future.done() and not self._stalled:
+                if not acknowledgement.done() and not self._stalled:
                     self._stalled = True
                     logger.warning("Shard %d is stalled: no acknowledgement", self._shard)
             self._stalled = False
-            return future.result()
+            return acknowledgement.result()
         except SendFailed:
             return None

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from ringfence_schemas.frames import Settings
-from ringfence_streams.clock import Clock
+from ringfence_streams.clock import Clock, MachineClock
+from ringfence_streams.errors import ShardOwned
 from ringfence_streams.motion import MotionSettings
 from ringfence_streams.port import Log, Replicas
 from ringfence_streams.shard import Shard
+
+
+_LEASES: Final = 2
+"""An owner that lives shows it within so many leases."""
 
 
 class Engine:
@@ -25,7 +31,9 @@ class Engine:
         clock: Clock | None = None,
     ) -> None:
         self.log = log
-        self.shards = [Shard(log, each, replicas, motion=motion, clock=clock) for each in settings]
+        self._motion = motion or MotionSettings()
+        self._clock = clock or MachineClock()
+        self.shards = [Shard(log, each, replicas, motion=self._motion, clock=self._clock) for each in settings]
 
     def stop(self) -> None:
         """Ask every shard to finish its frame, write a release frame and return.  Safe in a signal handler."""
@@ -48,10 +56,23 @@ class Engine:
             task.result()
 
     async def drain(self) -> int:
-        """Commit everything that is readable now on every shard, without waiting; returns how many inputs that was."""
-        return sum([await shard.step() for shard in self.shards])
+        """Commit everything that is readable now on every shard; returns how many inputs that was.
+
+        Waits for nothing but the lease of an owner that may be dead.  Raises ShardOwned when it lives.
+        """
+        return sum([await self._drained(shard) for shard in self.shards])
 
     async def release(self) -> None:
         """After `drain`: end every ownership orderly."""
         for shard in self.shards:
             await shard.release()
+
+    async def _drained(self, shard: Shard) -> int:
+        deadline_us = self._clock.monotonic_us() + _LEASES * self._motion.lease_us
+        while True:
+            try:
+                return await shard.step()
+            except ShardOwned:
+                if not self.log.beats_when_idle or self._clock.monotonic_us() >= deadline_us:
+                    raise
+                await self._clock.sleep(self._motion.poll_us)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from ringfence_schemas.topics import ACCOUNT_TOPICS, INPUT_TOPICS
-from ringfence_streams.broker import SendFailed
+from ringfence_streams.broker import Append, Outgoing, SendFailed, Topic
 from ringfence_streams.brokerlog import SHARDED_TOPICS
 from ringfence_streams.clock import Clock, MachineClock
 from ringfence_streams.errors import JournalDamaged, LogUnsuitable, RecordsLost
-from ringfence_streams.port import Bounds, Headers, Record, Source
+from ringfence_streams.port import Bounds, Record, Source
 from ringfence_streams.snapshots import GENERATIONS
 
 
@@ -207,15 +207,11 @@ class MemoryClient:
         else:
             self._acknowledgements.append((request, result))
 
-    async def identity(self, topic: str) -> str:
-        """What tells this topic from a later one of the same name."""
-        await self._step("identity", topic)
-        return self.broker.identity(topic)
-
-    async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has."""
-        await self._step("partitions", topic)
-        return sum(source.topic == topic for source in self.broker.sources())
+    async def describe(self) -> Mapping[str, Topic]:
+        """Every topic that exists."""
+        await self._step("describe", "")
+        counts = Counter(source.topic for source in self.broker.sources())
+        return {topic: Topic(self.broker.identity(topic), count) for topic, count in counts.items()}
 
     async def bounds(self, topic: str, partition: int) -> Bounds:
         """The offsets that the partition holds."""
@@ -250,16 +246,15 @@ class MemoryClient:
         await self._step("assigned", str(shard))
         return self.may_own
 
-    async def topics(self) -> Sequence[Source]:
-        """Every topic and partition."""
-        await self._step("topics", "")
-        return self.broker.sources()
-
     def producer(self) -> MemoryProducer:
         """A new session."""
         session = self.broker.open_session(self)
         self._sessions.append(session)
         return MemoryProducer(self, session)
+
+    def feed(self, positions: Mapping[Source, int | None]) -> MemoryFeed:
+        """A reader of these partitions."""
+        return MemoryFeed(self, positions)
 
     async def close(self) -> None:
         """A process that ends orderly sends nothing more either."""
@@ -284,6 +279,30 @@ class MemoryClient:
             request.acknowledgement.set_result(result)
 
 
+class MemoryFeed:
+    """Partitions that a MemoryClient reads forward."""
+
+    def __init__(self, client: MemoryClient, positions: Mapping[Source, int | None]) -> None:
+        self._client = client
+        self._next = dict(positions)
+
+    async def read(self, source: Source, records: int) -> Sequence[Record]:
+        """The next records of one source."""
+        position = self._next[source]
+        if position is None:
+            position = (await self._client.bounds(*source)).begin
+        found = await self._client.read(source.topic, source.partition, position, records)
+        self._next[source] = position + len(found)
+        return found
+
+    async def wait(self, timeout_us: int) -> None:
+        """Return after the next append anywhere, or when the time is over."""
+        await self._client.wait(timeout_us)
+
+    async def close(self) -> None:
+        """Nothing is read ahead."""
+
+
 class MemoryProducer:
     """One producer session of a MemoryClient."""
 
@@ -291,23 +310,18 @@ class MemoryProducer:
         self._client = client
         self.session = session
 
-    def send(
-        self,
-        topic: str,
-        partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        *,
-        headers: Headers = (),
-        timestamp_us: int = 0,
-    ) -> Awaitable[int | None]:
-        """Append to a partition; the acknowledgement's offset follows."""
+    def send(self, topic: str, partition: int, records: Sequence[Outgoing]) -> Sequence[Append]:
+        """Append to a partition, each record by itself, so that a fault may come between any two."""
+        return [Append(1, self._accept(topic, partition, record)) for record in records]
+
+    def _accept(self, topic: str, partition: int, record: Outgoing) -> asyncio.Future[int | None]:
         broker = self._client.broker
         if not broker.alive(self.session):
             future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
             future.set_exception(SendFailed("the session has ended"))
             return future
         broker.observe("send", topic)
+        key, value, headers, timestamp_us = record
         return broker.accept(self.session, Record(topic, partition, -1, timestamp_us, key, value, headers))
 
     async def cancel(self) -> None:
@@ -336,6 +350,7 @@ class MemorySnapshots:
         generations.insert(0, (seq, self.written.pop((shard, seq))))
         del generations[GENERATIONS:]
 
-    async def released(self, shard: int) -> Sequence[bytes]:
+    async def released(self, shard: int) -> AsyncIterator[bytes]:
         """Newest first."""
-        return [data for _, data in self.visible.get(shard, [])]
+        for _, data in self.visible.get(shard, []):
+            yield data

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
-from ringfence_schemas.frames import SourceRange
 from ringfence_schemas.topics import TOPIC_RANK
-from ringfence_streams.broker import Broker
+from ringfence_streams.broker import Feed
 from ringfence_streams.port import Record, Source
 
 _FETCH_RECORDS = 500
@@ -20,9 +19,8 @@ class MergingReader:
     The order is a fact only once a frame has recorded it: what arrives later with an earlier timestamp comes later.
     """
 
-    def __init__(self, broker: Broker, sources: Sequence[Source], positions: Mapping[Source, SourceRange]) -> None:
-        self._broker = broker
-        self._next = {source: positions[source].end if source in positions else None for source in sources}
+    def __init__(self, feed: Feed, sources: Sequence[Source]) -> None:
+        self._feed = feed
         self._fetched: dict[Source, deque[Record]] = {source: deque() for source in sources}
         self._fronts: list[tuple[int, int, int, int, Source]] = []
         self._idle = set(sources)
@@ -36,7 +34,6 @@ class MergingReader:
         while self._fronts and len(batch) < inputs and size < size_bytes:
             source = heappop(self._fronts)[-1]
             record = self._fetched[source].popleft()
-            self._next[source] = record.offset + 1
             batch.append(record)
             size += len(record.value or b"")
             await self._advance(source)
@@ -44,13 +41,17 @@ class MergingReader:
 
     async def wait(self, timeout_us: int) -> None:
         """Return when something was appended, at the latest after `timeout_us`."""
-        await self._broker.wait(timeout_us)
+        await self._feed.wait(timeout_us)
+
+    async def close(self) -> None:
+        """Read no further ahead."""
+        await self._feed.close()
 
     async def _advance(self, source: Source) -> None:
         """Put the source's next record in line, or remember that it has none."""
         fetched = self._fetched[source]
         if not fetched:
-            fetched.extend(await self._fetch(source))
+            fetched.extend(await self._feed.read(source, _FETCH_RECORDS))
         if fetched:
             front = fetched[0]
             rank = TOPIC_RANK.get(source.topic, len(TOPIC_RANK))
@@ -58,10 +59,3 @@ class MergingReader:
             self._idle.discard(source)
         else:
             self._idle.add(source)
-
-    async def _fetch(self, source: Source) -> Sequence[Record]:
-        position = self._next[source]
-        if position is None:  # never read: from the first record there is
-            position = (await self._broker.bounds(*source)).begin
-            self._next[source] = position
-        return await self._broker.read(source.topic, source.partition, position, _FETCH_RECORDS)

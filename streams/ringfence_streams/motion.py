@@ -23,6 +23,8 @@ class MotionSettings:
     """An idle owner writes a heartbeat frame this often."""
     lease_us: int = 3_000_000
     """A follower takes over when the head has not moved for so long; for liveness, never for safety (T1)."""
+    poll_us: int = 250_000
+    """A shard that does not own looks this often whether it may."""
     stalled_us: int = 10_000_000
     """Without an acknowledgement for so long the shard reports itself stalled, and keeps waiting (W9)."""
     snapshot_every: int = 1_000

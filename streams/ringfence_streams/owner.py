@@ -108,6 +108,11 @@ class Owner:
         await self._extend("release", (), ())
         await self.finish()
 
+    async def abandon(self) -> None:
+        """W7: write nothing more, read nothing more."""
+        await self.ownership.abandon()
+        await self._reader.close()
+
     async def _extend(self, kind: FrameKind, inputs: Sequence[FrameInput], positions: Sequence[SourceRange]) -> None:
         folds = kind != "release" and self._frame_clock is not None
         clock_us = self._frame_clock.now_us() if folds and self._frame_clock else 0

@@ -6,7 +6,7 @@ The shard loop knows nothing else about where its records live.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -199,6 +199,10 @@ class SourceReader(Protocol):
         """Return when records may be readable, at the latest after `timeout_us`."""
         ...
 
+    async def close(self) -> None:
+        """Read no further ahead."""
+        ...
+
 
 class SnapshotStore(Protocol):
     """Keeps the last two generations of each shard's snapshots.  A written one counts only once it is released (P5)."""
@@ -211,8 +215,8 @@ class SnapshotStore(Protocol):
         """Let readers see the snapshot of frame `seq`, and drop generations beyond the second."""
         ...
 
-    async def released(self, shard: int) -> Sequence[bytes]:
-        """Every released snapshot of the shard, newest first."""
+    def released(self, shard: int) -> AsyncIterator[bytes]:
+        """Every released snapshot of the shard, newest first; an older one is read only when it is asked for."""
         ...
 
 
@@ -311,6 +315,10 @@ class Log(Protocol):
 
     async def publish(self, messages: Iterable[Message]) -> int:
         """Append inputs to their topics, in order; returns how many, once they are durable."""
+        ...
+
+    async def assigned(self, shard: int) -> bool:
+        """Whether the shard is this process's to run, as far as processes share shards among them."""
         ...
 
     async def eligible(self, shard: int, *, vacant: bool) -> bool:

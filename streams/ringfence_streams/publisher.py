@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ringfence_schemas.frames import Published
-from ringfence_streams.broker import Broker, Producer, SendFailed
+from ringfence_streams.broker import Broker, Outgoing, Producer, SendFailed
 from ringfence_streams.envelope import headers_of, is_view, ordinal, published_ordinal
 from ringfence_streams.errors import OutputsDiverged, OwnershipLost, RecordsLost
 from ringfence_streams.port import Entry, OutcomeRecord, Record, Standing
@@ -20,14 +20,15 @@ Identity = tuple[str, int, str]
 
 @dataclass(slots=True)
 class _Sent:
-    """One record on its way to an output."""
+    """Records of one frame on their way to an output, together."""
 
     seq: int
-    key: bytes
+    keys: list[bytes | None]
     ordinal: int
+    """That of the last one."""
     acknowledgement: asyncio.Future[int | None]
     closes_frame: bool
-    """Whether it is the frame's last record on this topic: only then has the topic all of that frame's views."""
+    """Whether they end with the frame's last record on this topic: only then has it all of that frame's views."""
 
 
 @dataclass(slots=True)
@@ -113,37 +114,28 @@ class Publisher:
         return ordinal(record) >= last if record.version is not None else ordinal(record) > last
 
     def _send_frame(self, entry: Entry, records: Sequence[OutcomeRecord]) -> None:
-        final = {record.topic: index for index, record in enumerate(records)}
+        by_topic: dict[str, list[OutcomeRecord]] = {}
+        for record in records:
+            by_topic.setdefault(record.topic, []).append(record)
         if records:
             self._open[entry.frame.seq] = len(records)
-        for index, record in enumerate(records):
-            self._send(entry.frame.seq, record, closes_frame=final[record.topic] == index)
+        for topic, group in by_topic.items():
+            outgoing = [Outgoing(r.key.encode(), r.value, headers_of(self._shard, r)) for r in group]
+            self._append(topic, entry.frame.seq, [ordinal(record) for record in group], outgoing, closes_frame=True)
 
-    def _send(self, seq: int, record: OutcomeRecord, *, closes_frame: bool) -> None:
-        repeat = Record(
-            record.topic,
-            self._shard,  # P1: the shard's own partition of every output, whatever the key
-            -1,
-            record.time_us,
-            record.key.encode(),
-            record.value,
-            headers_of(self._shard, record),
-        )
-        self._append(seq, ordinal(record), repeat, closes_frame=closes_frame)
-
-    def _append(self, seq: int, place: int, record: Record, *, closes_frame: bool = False) -> None:
-        future = asyncio.ensure_future(
-            self._producer.send(
-                record.topic,
-                self._shard,
-                record.key,
-                record.value,
-                headers=record.headers,
-                timestamp_us=record.timestamp_us,
-            )
-        )
-        self._outputs[record.topic].sent.append(_Sent(seq, record.key or b"", place, future, closes_frame))
-        self._waiting += 1
+    def _append(
+        self, topic: str, seq: int, ordinals: Sequence[int], records: Sequence[Outgoing], *, closes_frame: bool = False
+    ) -> None:
+        """P1: to the shard's own partition of the output, whatever the keys."""
+        start = 0
+        for append in self._producer.send(topic, self._shard, records):
+            end = start + append.records
+            keys = [record.key for record in records[start:end]]
+            closes = closes_frame and end == len(records)
+            sent = _Sent(seq, keys, ordinals[end - 1], append.acknowledgement, closes)
+            self._outputs[topic].sent.append(sent)
+            self._waiting += append.records
+            start = end
 
     async def _acknowledge(self, output: _Output, sent: _Sent) -> None:
         try:
@@ -154,12 +146,13 @@ class Publisher:
             raise OwnershipLost(f"output {output.topic} was acknowledged at {offset}, not {output.next_offset} (P3)")
         if offset > output.next_offset and is_view(output.topic):
             await self._mend(output, offset)
-        output.next_offset = max(output.next_offset, offset + 1)
-        self._waiting -= 1
+        count = len(sent.keys)
+        output.next_offset = max(output.next_offset, offset + count)
+        self._waiting -= count
         if sent.closes_frame:
-            self._published[output.topic] = Published(output.topic, sent.ordinal, offset)
+            self._published[output.topic] = Published(output.topic, sent.ordinal, offset + count - 1)
         if sent.seq in self._open:  # a mended view belongs to no frame of this ownership
-            self._open[sent.seq] -= 1
+            self._open[sent.seq] -= count
             if not self._open[sent.seq]:
                 del self._open[sent.seq]
 
@@ -173,14 +166,15 @@ class Publisher:
             final[key] = record
             if key not in newest or _version(record) >= _version(newest[key]):
                 newest[key] = record
-        on_its_way = {sent.key for sent in output.sent}
+        on_its_way = {key for sent in output.sent for key in sent.keys}
         for key, record in final.items():
             if (
                 record.offset >= output.next_offset
                 and _version(record) < _version(newest[key])
                 and key not in on_its_way
             ):
-                self._append(-1, _version(newest[key]), newest[key])
+                mended = newest[key]
+                self._append(output.topic, -1, [_version(mended)], [Outgoing(key, mended.value, mended.headers)])
 
     async def _scan(self, topic: str, standing: Standing, expected: dict[Identity, OutcomeRecord]) -> _Output:
         """V4: find the last ordinal in the tail of an output and compare what is there with the chain."""

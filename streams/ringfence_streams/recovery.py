@@ -55,7 +55,7 @@ async def _from_snapshot(
 ) -> Follower | None:
     """V1: resume from the newest snapshot that can be used."""
     journal = next((identity.identity for identity in identities if identity.topic == JOURNAL), "")
-    for data in await log.snapshots.released(shard):
+    async for data in log.snapshots.released(shard):
         try:
             snapshot = decode_snapshot(data, shard)
             check_settings(settings, snapshot.settings)

@@ -59,6 +59,7 @@ class Shard:
         self._stopping = asyncio.Event()
         self._follower: Follower | None = None
         self._moved_us = 0
+        self._seen_end = -1
         self._patience = 1.0
         self._owner: Owner | None = None
 
@@ -76,12 +77,14 @@ class Shard:
         await self._log.check(self.settings)
         while not self._stopping.is_set():
             try:
-                if self._owner is None and not await self._take_over():
-                    await self._pause(self._clock.sleep(self._motion.heartbeat_us))
+                if not await self._log.assigned(self.settings.shard):
+                    await self._give_way()
                 elif self._owner is not None:
                     if not await self._owner.advance():
                         await self._owner.idle(self._pause)
                     await asyncio.sleep(0)  # a log that never waits would let nobody else in
+                elif not await self._take_over():
+                    await self._pause(self._clock.sleep(self._motion.poll_us))
             except OwnershipLost as lost:
                 await self._stand_down(lost)
             except BaseException:
@@ -122,6 +125,22 @@ class Shard:
                 await self._drop()
         self.mode = Mode.STOPPED
 
+    async def _give_way(self) -> None:
+        """Another process is to run this shard: end an ownership orderly, then only watch whether its chain grows."""
+        if self._owner is not None:
+            logger.info("Shard %d: handed over, it is assigned to another process", self.settings.shard)
+            await self._owner.release()
+        if self._owner is not None or self._follower is not None:
+            await self._drop()
+        await self._watch()
+        await self._pause(self._clock.sleep(self._motion.poll_us))
+
+    async def _watch(self) -> None:
+        """T1: the lease counts from the last growth seen, also before this process has a replica."""
+        end = (await self._log.journal_bounds(self.settings.shard)).end
+        if end != self._seen_end:
+            self._seen_end, self._moved_us = end, self._clock.monotonic_us()
+
     async def _claimed(self) -> Owner:
         """Own the shard now, or raise ShardOwned."""
         await self._log.check(self.settings)
@@ -131,16 +150,17 @@ class Shard:
 
     async def _take_over(self) -> bool:
         """T1, T2, V1-V6: own the shard if that is allowed now; returns whether it is owned."""
-        shard, now_us = self.settings.shard, self._clock.monotonic_us()
+        shard = self.settings.shard
         if self._follower is None:
+            await self._watch()
             self._follower = await recover(self._log, shard, self.settings, self._replicas)  # V1, V2
-            self._moved_us = now_us
+            await self._watch()
             self._patience = random.Random(self._entropy(8)).uniform(1, 1.5)  # T1: jitter, so that two do not collide
         elif await self._follower.catch_up(self._log):  # T1: a follower tails the journal
-            self._moved_us = now_us
+            self._moved_us = self._clock.monotonic_us()
         follower = self._follower
-        patience_us = self._patience * self._motion.lease_us
-        vacant = follower.state.released or now_us - self._moved_us >= patience_us
+        quiet_us = self._clock.monotonic_us() - self._moved_us
+        vacant = follower.state.released or quiet_us >= self._patience * self._motion.lease_us
         if not await self._log.eligible(shard, vacant=vacant):
             if not self._motion.stand_by:
                 raise ShardOwned(f"Shard {shard} is owned by another process")
@@ -175,7 +195,7 @@ class Shard:
         owner, self._owner, self._follower = self._owner, None, None
         self.mode = Mode.FOLLOWING
         if owner is not None:
-            await owner.ownership.abandon()
+            await owner.abandon()
         await self._log.resign(self.settings.shard)
 
     async def _pause(self, waiting: Coroutine[None, None, None]) -> None:

@@ -8,7 +8,7 @@ published and nothing else (P2-P5, V4, V5).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -151,6 +151,10 @@ class SqliteLog:
         """A fresh ownership; a transaction needs neither settings nor a clock."""
         return SqliteOwnership(self.store, shard)
 
+    async def assigned(self, shard: int) -> bool:  # noqa: ARG002 -- whoever holds the file may own any shard of it
+        """True: only the lock of the file decides."""
+        return True
+
     async def resign(self, shard: int) -> None:
         """Let another process take the shard over."""
         if shard in self._locks:
@@ -209,6 +213,9 @@ class SqliteReader:
     async def wait(self, timeout_us: int) -> None:
         """Look again soon: another process may be writing."""
         await self._clock.sleep(min(timeout_us, _POLL_US))
+
+    async def close(self) -> None:
+        """Nothing is read ahead."""
 
     def _number_of(self, source: Source, offset: int) -> int:
         with self._store.errors():
@@ -339,13 +346,14 @@ class SqliteSnapshots:
     async def release(self, shard: int, seq: int) -> None:
         """Already visible."""
 
-    async def released(self, shard: int) -> Sequence[bytes]:
+    async def released(self, shard: int) -> AsyncIterator[bytes]:
         """Newest first."""
         with self._store.errors():
             rows = self._store.connection.execute(
                 "SELECT value FROM snapshots WHERE shard = ? ORDER BY seq DESC", (shard,)
             ).fetchall()
-        return [row[0] for row in rows]
+        for row in rows:
+            yield row[0]
 
 
 _COLUMNS = {

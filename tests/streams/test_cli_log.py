@@ -178,7 +178,8 @@ def test_a_log_that_is_not_there_is_not_made_by_reading_it(command: str, folder:
 @pytest.mark.parametrize(
     ("address", "code"),
     [
-        ("kafka://localhost:9092", "not_in_this_version"),
+        ("kafka://localhost:1", "log_unavailable"),
+        ("kafka:localhost", "bad_address"),
         ("redis://localhost", "unknown_scheme"),
         ("risk.db", "unknown_scheme"),
         ("sqlite:", "bad_address"),

@@ -131,7 +131,7 @@ def test_one_process_goes_on_where_the_one_before_it_stopped(storage: Storage) -
         follower = await audit(log, Settings(), 51)
         assert follower.state.head.epoch == 3
         assert follower.state.released
-        assert len(await log.snapshots.released(0)) == 2
+        assert len([data async for data in log.snapshots.released(0)]) == 2
 
     with_log(storage, check)
 
@@ -235,7 +235,7 @@ def test_a_damaged_journal_record_stops_at_its_offset(storage: Storage) -> None:
         running = engine(log)
         await running.drain()
         await running.release()
-        for generation in await log.snapshots.released(0):
+        async for generation in log.snapshots.released(0):
             assert generation
 
     async def start(log: Log) -> None:

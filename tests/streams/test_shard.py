@@ -300,7 +300,7 @@ def test_sources_are_merged_by_time_then_rank_then_partition_then_offset() -> No
             source = sources[number % 7 % 3]
             partition = broker.partition(*source)
             partition.records.append(Record(*source, partition.end, number // 5, b"", b""))
-        reader = MergingReader(broker.client(), sources, {})
+        reader = MergingReader(broker.client().feed(dict.fromkeys(sources)), sources)
         merged: list[Record] = []
         while batch := await reader.read(100, 10**6):
             merged += batch

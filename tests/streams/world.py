@@ -23,7 +23,7 @@ from ringfence_streams.shard import Mode, Shard
 from tests.streams.counting import CountingReplica, CountingReplicas
 
 MOTION = MotionSettings(
-    batch_inputs=3, in_flight=2, heartbeat_us=1_000, lease_us=3_000, stalled_us=50_000, snapshot_every=4
+    batch_inputs=3, in_flight=2, heartbeat_us=1_000, poll_us=1_000, lease_us=3_000, stalled_us=50_000, snapshot_every=4
 )
 TOPICS = (FILLS, TICKS, DEPOSITS, COMMANDS)
 

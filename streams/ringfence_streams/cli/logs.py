@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+import os
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import typer
 
+from ringfence_streams.cli.console import counted
 from ringfence_streams.cli.problems import Problem
 from ringfence_streams.errors import LogError
 from ringfence_streams.port import Log
@@ -19,7 +21,13 @@ T = TypeVar("T")
 
 LogOption = Annotated[
     str | None,
-    typer.Option("--log", envvar="RINGFENCE_LOG", metavar="L", help="The log: sqlite:PATH.", show_default=False),
+    typer.Option(
+        "--log",
+        envvar="RINGFENCE_LOG",
+        metavar="L",
+        help="The log: sqlite:PATH or kafka://HOST:PORT.",
+        show_default=False,
+    ),
 ]
 
 ShardsOption = Annotated[
@@ -48,23 +56,41 @@ class OpenedLog:
             self._runner.run(self.log.close())
 
 
-Opener = Callable[[str, bool, int | None], OpenedLog]
-"""Takes the part after the scheme, whether to create the log, and the number of shards of a new one."""
+EVERY_SHARD: Final = range(2**31)
+"""However many shards a log has, each is one of these."""
+
+
+class Wanted(NamedTuple):
+    """What a command wants of a log."""
+
+    create: bool
+    """Whether to make it when it is absent."""
+    shards: int | None
+    """The number of shards of a new one."""
+    owned: Collection[int] | None
+    """The shards to run whatever other processes do; None: as they agree among them."""
+
+
+Opener = Callable[[str, Wanted], OpenedLog]
+"""Takes the part after the scheme."""
 
 
 @contextmanager
-def opened_log(address: str | None, *, create: bool = False, shards: int | None = None) -> Iterator[OpenedLog]:
+def opened_log(
+    address: str | None, *, create: bool = False, shards: int | None = None, owned: Collection[int] | None = None
+) -> Iterator[OpenedLog]:
     """Open a log, close it at the end.  Raises Problem when the address or what it leads to cannot be used."""
     if not address:
-        raise Problem("no_log", "No log is named", "Add --log sqlite:PATH, or set RINGFENCE_LOG")
+        remedy = "Add --log sqlite:PATH or --log kafka://HOST:PORT, or set RINGFENCE_LOG"
+        raise Problem("no_log", "No log is named", remedy)
     scheme, colon, rest = address.partition(":")
     opener = OPENERS.get(scheme) if colon else None
     if opener is None:
         known = ", ".join(f"{name}:" for name in OPENERS)
-        remedy = f"Begin it with one of {known}; sqlite:PATH is a file"
+        remedy = f"Begin it with one of {known}; sqlite:PATH is a file, kafka://HOST:PORT a cluster"
         raise Problem("unknown_scheme", f"{address!r} is no address of a log", remedy)
     try:
-        opened = opener(rest, create, shards)
+        opened = opener(rest, Wanted(create, shards, owned))
     except LogError as error:
         raise Problem(error.code, error.message, error.remedy) from error
     try:
@@ -73,23 +99,42 @@ def opened_log(address: str | None, *, create: bool = False, shards: int | None 
         opened.close()
 
 
-def _open_sqlite(path: str, create: bool, shards: int | None) -> OpenedLog:  # noqa: FBT001 -- an Opener
+def _open_sqlite(path: str, wanted: Wanted) -> OpenedLog:
     if not path or path.startswith(":"):
         raise Problem(
             "bad_address", f"'sqlite:{path}' names no file", "Name one: sqlite:PATH, for example sqlite:risk.db"
         )
-    if not create and not Path(path).is_file():
+    if not wanted.create and not Path(path).is_file():
         raise Problem(
             "log_missing",
             f"There is no log at {path}",
             f"Check the path, or make it: ringfence publish --log sqlite:{path} inputs.jsonl",
         )
-    log = SqliteLog(path, shards=shards or 1)
+    log = SqliteLog(path, shards=wanted.shards or 1)
     return OpenedLog(log, log.shards, unbranched=True)
 
 
-def _open_kafka(rest: str, create: bool, shards: int | None) -> OpenedLog:  # noqa: ARG001, FBT001 -- an Opener
-    raise Problem("not_in_this_version", f"'kafka:{rest}': this version has no Kafka log", "Use --log sqlite:PATH")
+def _open_kafka(rest: str, wanted: Wanted) -> OpenedLog:
+    try:
+        from ringfence_streams.kafka.connection import connection_of  # noqa: PLC0415 -- only who uses Kafka needs it
+        from ringfence_streams.kafka.log import KafkaLog  # noqa: PLC0415 -- the same
+    except ModuleNotFoundError as error:
+        remedy = "Install the extra: pip install 'ringfence[kafka]'"
+        raise Problem(
+            "extra_missing", f"The Kafka log needs libraries that are not installed: {error}", remedy
+        ) from error
+    log = KafkaLog(connection_of(f"kafka:{rest}", os.environ), wanted.owned)
+    opened = OpenedLog(log, 0, unbranched=False)
+    try:
+        opened.shards = opened.run(log.shards())
+    except BaseException:
+        opened.close()
+        raise
+    if wanted.shards not in {None, opened.shards}:
+        opened.close()
+        message = f"--shards {wanted.shards}: the journal has {counted(opened.shards, 'partition')}"
+        raise Problem("shards_differ", message, "Leave --shards away: topics create decides it for Kafka")
+    return opened
 
 
 OPENERS: Final[dict[str, Opener]] = {"sqlite": _open_sqlite, "kafka": _open_kafka}

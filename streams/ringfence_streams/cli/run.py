@@ -19,7 +19,7 @@ from ringfence_schemas.frames import Clock, Settings
 from ringfence_streams.cli.console import console, counted
 from ringfence_streams.cli.durations import duration_us
 from ringfence_streams.cli.garbage import tune_garbage_collection
-from ringfence_streams.cli.logs import LogOption, ShardsOption, opened_log
+from ringfence_streams.cli.logs import EVERY_SHARD, LogOption, ShardsOption, opened_log
 from ringfence_streams.cli.problems import Exit, Problem
 from ringfence_streams.engine import Engine
 from ringfence_streams.errors import LogError
@@ -77,7 +77,8 @@ def run(
         engine=f"ringfence {version('ringfence')}",
         ledger=ledger,
     )
-    with opened_log(log, create=True, shards=shards) as opened:
+    owned = shard or (EVERY_SHARD if drain else None)
+    with opened_log(log, create=True, shards=shards, owned=owned) as opened:
         settings = list(_settings(common, shards or opened.shards, shard))
         engine = Engine(opened.log, settings, CoreReplicas(), motion=motion)
         try:

@@ -18,17 +18,19 @@ RENAME: Final = "topic."
 """A line `topic.fills=executions` of the configuration file says that our `fills` is their `executions`."""
 
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-_KEYS: Final = frozenset({
-    "security.protocol",
-    "sasl.mechanism",
-    "sasl.username",
-    "sasl.password",
-    "ssl.ca.location",
-    "ssl.certificate.location",
-    "ssl.key.location",
-    "ssl.key.password",
-    "ssl.check.hostname",
-})
+_KEYS: Final = frozenset(
+    {
+        "security.protocol",
+        "sasl.mechanism",
+        "sasl.username",
+        "sasl.password",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+        "ssl.key.password",
+        "ssl.check.hostname",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def connection_of(address: str, environment: Mapping[str, str]) -> Connection:
             raise LogAddressRefused(f"{address!r}: {host!r} is not HOST:PORT")
     options = parse_qs(query, keep_blank_values=True)
     if unknown := options.keys() - {"prefix"}:
-        raise LogAddressRefused(f"{address!r}: there is no option {sorted(unknown)[0]!r}, only prefix")
+        raise LogAddressRefused(f"{address!r}: there is no option {min(unknown)!r}, only prefix")
     properties = _properties(environment.get(CONFIG_VARIABLE))
     return Connection(
         bootstrap=hosts,
