@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import shutil
 import socket
@@ -49,6 +50,7 @@ T = TypeVar("T")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; returns 1 when a contestant failed or came to a wrong state, else 0.  Speed decides nothing."""
     options = _options(arguments)
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns while a new topic has no leader yet
     scale = QUICK if options.quick else FULL
     console = Console(highlight=False)
     console.width = max(console.width, WIDTH)

@@ -44,6 +44,8 @@ class Cluster:
         """Everything on a topic that is committed, from an offset to the present end."""
         # A reader of its own each time: one that stays assigned goes on asking for a topic that was deleted.
         partition, end = TopicPartition(topic, 0), await self.end(topic)
+        if begin >= end:
+            return
         reader = _reader(self.bootstrap)
         await reader.start()
         try:
