@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from ringfence_schemas.topics import INPUT_TOPICS, JOURNAL
-from ringfence_streams.brokerlog import OUTPUTS
+from ringfence_streams.brokerlog import OUTPUTS, SHARDED_TOPICS
 from ringfence_streams.cli.console import counted
 from ringfence_streams.cli.frames import envelope_of, line_of
 from ringfence_streams.cli.lines import write_out
@@ -51,11 +51,18 @@ def tail(
     if topic not in TOPICS:
         raise Problem("unknown_topic", f"There is no topic {topic!r}", f"Use one of {', '.join(TOPICS)}")
     with opened_log(log) as opened:
-        if partition is not None and partition >= opened.shards:
-            message = f"{topic} has {counted(opened.shards, 'partition')}"
-            raise Problem("no_such_partition", message, "Partitions count from 0")
-        sources = [Source(topic, p) for p in (range(opened.shards) if partition is None else [partition])]
+        count = opened.run(_partitions(opened.log, topic, opened.shards))
+        if partition is not None and partition >= count:
+            raise Problem("no_such_partition", f"{topic} has {counted(count, 'partition')}", "Partitions count from 0")
+        sources = [Source(topic, p) for p in (range(count) if partition is None else [partition])]
         opened.run(_print(opened.log, sources, start, follow=follow, render=envelope_of if envelope else line_of))
+
+
+async def _partitions(log: Log, topic: str, shards: int) -> int:
+    """One for each shard; of an input that every shard reads whole, as many as there are."""
+    if topic in SHARDED_TOPICS:
+        return shards
+    return max((source.partition + 1 for source in await log.topics() if source.topic == topic), default=1)
 
 
 async def _print(

@@ -17,7 +17,7 @@ from kafka.errors import CorruptRecordError, OffsetOutOfRangeError
 
 from ringfence_streams.broker import Feed, Producer, Topic
 from ringfence_streams.brokerlog import BrokerLog
-from ringfence_streams.errors import JournalDamaged, LogReadOnly, LogUnavailable, RecordsLost
+from ringfence_streams.errors import JournalDamaged, LogReadOnly, LogUnavailable, LogUnsuitable, RecordsLost
 from ringfence_streams.kafka.administration import TIMEOUT_MS, Administration, reach, told
 from ringfence_streams.kafka.connection import Connection
 from ringfence_streams.kafka.snapshots import KafkaSnapshots
@@ -80,9 +80,11 @@ class SynchronousReader:
         self.close()
 
     def bounds(self, source: Source) -> Bounds:
-        """The offsets that a partition holds now."""
+        """The offsets that a partition holds now.  Raises LogUnsuitable when there is no such partition."""
         partition = self._partition(source)
         with told(self._connection.bootstrap):
+            if partition.partition not in (self._consumer.partitions_for_topic(partition.topic) or ()):
+                raise LogUnsuitable(f"There is no partition {partition.partition} of topic {partition.topic}")
             begin = self._consumer.beginning_offsets([partition])[partition]
             end = self._consumer.end_offsets([partition])[partition]
         self._end[source] = end
