@@ -1,8 +1,84 @@
-"""How property tests look for counterexamples: the same ones in every run, unless asked for a search."""
+"""What all tests share: how property tests look for counterexamples, and a real Kafka for those that ask for it."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
 from hypothesis import settings
 
-# A change is judged by what it changes, never by luck; a deadline would judge the machine instead.
+from ringfence_streams.localkafka.cluster import LocalCluster
+from tests import kafka_cluster
+
+# The same counterexamples are looked for in every run, unless a search is asked for: a change is judged by what it
+# changes, never by luck; a deadline would judge the machine instead.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
+
+_PLACE: Final = "kafka_place"
+"""Under which a worker of pytest-xdist is told where the clusters of its run are."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whatever happens in the run, no broker outlives it."""
+    if not hasattr(config, "workerinput"):
+        kafka_cluster.remove_forgotten()
+        config.add_cleanup(lambda: kafka_cluster.remove(kafka_cluster.place_of_this_run()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where the clusters of its run are."""
+    node.workerinput[_PLACE] = str(kafka_cluster.place_of_this_run())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on three brokers take turns in one process: the machine has room for one such cluster, not for several."""
+    for item in items:
+        if "three_brokers" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("three_brokers"))
+
+
+@pytest.fixture(scope="session")
+def kafka_place(request: pytest.FixtureRequest) -> Path:
+    """The folder of this run's clusters."""
+    worker = getattr(request.config, "workerinput", None)
+    return Path(worker[_PLACE]) if worker else kafka_cluster.place_of_this_run()
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_place: Path) -> str:
+    """HOST:PORT of the real broker that all tests of a run share."""
+    cluster = kafka_cluster.cluster_in(kafka_place, "shared")
+    cluster.start()
+    return cluster.bootstrap
+
+
+@pytest.fixture
+def prefix(request: pytest.FixtureRequest) -> str:
+    """A prefix for topics and groups that no other test of the run has."""
+    return kafka_cluster.prefix_of(request.node.nodeid)
+
+
+@pytest.fixture
+def kafka_log(kafka: str, prefix: str) -> str:
+    """The address of a log of the test's own, on the shared broker."""
+    return f"kafka://{kafka}?prefix={prefix}"
+
+
+@pytest.fixture(scope="session")
+def _three_brokers(kafka_place: Path) -> Iterator[LocalCluster]:
+    cluster = kafka_cluster.cluster_in(kafka_place, "three", 3)
+    cluster.start()
+    yield cluster
+    cluster.delete()
+
+
+@pytest.fixture
+def three_brokers(_three_brokers: LocalCluster) -> Iterator[LocalCluster]:
+    """A cluster of three brokers, all running, for tests that kill some of them: what the last test killed is back."""
+    _three_brokers.start()
+    return _three_brokers

@@ -1,0 +1,67 @@
+"""The real Kafka that tests share: one broker for a whole run, also when several processes run the tests.
+
+Whoever asks first starts it and everyone else finds it running; the process that started the run stops it at its end.
+A run that was killed could not do that: the next one does.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import tempfile
+import zlib
+from os import getpid
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from ringfence_streams.localkafka.cluster import LocalCluster, voters_of
+from ringfence_streams.localkafka.node import port_is_free
+
+_PLACES: Final = Path(tempfile.gettempdir())
+_NAME: Final = "ringfence-tests-kafka-"
+_JAVA: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Starts in half the processor time; a test does not run long enough to miss the better compiler."""
+
+_PORTS: Final = range(20_000, 32_000)
+"""Below those that the system gives to outgoing connections."""
+
+
+def place_of_this_run() -> Path:
+    """Return the folder for the clusters of the run that this process has started."""
+    return _PLACES / f"{_NAME}{getpid()}"
+
+
+def cluster_in(place: Path, name: str, brokers: int = 1) -> LocalCluster:
+    """Return a cluster of this run, quick to start; it is not started yet."""
+    folder = place / name
+    port = None if (folder / "cluster.json").exists() else free_ports(brokers + voters_of(brokers))
+    return LocalCluster(folder, brokers, port, java_options=_JAVA)
+
+
+def remove(place: Path) -> None:
+    """Delete every cluster of a run, running or not."""
+    for folder in place.glob("*"):
+        LocalCluster(folder).delete()
+    if place.exists():
+        place.rmdir()
+
+
+def remove_forgotten() -> None:
+    """Delete what runs that were killed have left behind."""
+    for place in _PLACES.glob(f"{_NAME}*"):
+        if not psutil.pid_exists(int(place.name.removeprefix(_NAME))):
+            remove(place)
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many consecutive ports on which nobody listens."""
+    ports = (random.SystemRandom().choice(_PORTS) for _ in range(1_000))
+    return next(port for port in ports if all(map(port_is_free, range(port, port + count))))
+
+
+def prefix_of(test: str) -> str:
+    """Return a prefix for the topics of one test: readable in a listing, and no other test's."""
+    readable = re.sub(r"[^a-zA-Z0-9]+", "-", test.rpartition("::")[2])[:60].strip("-")
+    return f"{readable}-{zlib.crc32(test.encode()):08x}."
