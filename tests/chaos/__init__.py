@@ -1,0 +1,1 @@
+"""Brokers, connections and engines broken on purpose, on real ones: docs/guide/chaos.md."""

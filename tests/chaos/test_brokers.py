@@ -1,0 +1,125 @@
+"""A6: brokers are killed and started again, alone and in a cluster of three, while engines, desks and subscribers work."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kafka.admin import KafkaAdminClient
+
+from ringfence_streams.localkafka.cluster import LocalCluster
+from tests import kafka_cluster
+from tests.chaos.cluster import Topics
+from tests.chaos.engines import engine
+from tests.chaos.judge import Verdict, judge
+from tests.chaos.reference import assert_undisturbed_in_order
+from tests.chaos.watching import Subscriber, Watch
+from tests.chaos.workload import LivePublisher, Market
+
+Tell = Callable[[str, object], None]
+RATE = 200
+"""Inputs a second that a desk publishes, whatever happens to the brokers."""
+
+
+@pytest.fixture
+def alone(kafka_place: Path) -> Iterator[LocalCluster]:
+    """One broker that may be killed."""
+    cluster = kafka_cluster.cluster_in(kafka_place, f"alone-{random.SystemRandom().randrange(10**6)}")
+    cluster.start()
+    yield cluster
+    cluster.delete()
+
+
+def judged(topics: Topics, tell: Tell, subscriber: Subscriber, desk: LivePublisher) -> Verdict:
+    """Judge what survived; the desk's acknowledged inputs and the subscriber's decisions must be all of it."""
+    contents = topics.read()
+    verdicts = judge(contents, topics.shards)
+    assert_undisturbed_in_order(verdicts, contents)
+    subscriber.assert_complete(verdicts)
+    (verdict,) = verdicts
+    assert verdict.walk.inputs >= desk.acknowledged
+    tell("judged", verdict.told())
+    return verdict
+
+
+def leader(topics: Topics, topic: str) -> int:
+    """The broker that leads the first partition of a topic."""
+    admin = KafkaAdminClient(bootstrap_servers=topics.bootstrap)
+    try:
+        (described,) = admin.describe_topics([topics.name(topic)])
+        return next(int(p["leader_id"]) for p in described["partitions"] if p["partition_index"] == 0)
+    finally:
+        admin.close()
+
+
+def test_a_broker_that_is_killed_and_comes_back_pauses_the_engine(
+    alone: LocalCluster, record_property: Tell, *, whole: bool
+) -> None:
+    """Killed (five times; once among all tests) under load and started again: the same engine goes on by itself."""
+    kills = 5 if whole else 1
+    topics = Topics(alone.bootstrap, "chaos.")
+    topics.create()
+    waits = []
+    with Subscriber(topics) as subscriber, engine(topics) as owner, Watch(topics) as watch:
+        with LivePublisher(topics, Market("broker"), RATE) as desk:
+            owner.owns()
+            for _ in range(kills):
+                watch.grown(RATE)
+                alone.kill(1)
+                time.sleep(1)
+                alone.start()
+                waits.append(watch.grown(1))
+        watch.caught_up()
+        assert owner.terminate() == 0, owner.said()
+        judged(topics, record_property, subscriber, desk)
+    record_property("resumed after the start", f"{max(waits):.1f} s at most")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "killed",
+        pytest.param("frozen", marks=pytest.mark.whole("a frozen broker keeps its connections for half a minute")),
+    ],
+)
+def test_a_cluster_of_three_that_loses_its_leader_goes_on(
+    three_brokers: LocalCluster, prefix: str, record_property: Tell, how: str, *, whole: bool
+) -> None:
+    """Replication 3, two of them in sync: whoever leads the journal is killed, or freezes; another one leads on."""
+    topics = Topics(three_brokers.bootstrap, prefix)
+    topics.create(replication=3)
+    waits, lost = [], []
+    with Subscriber(topics) as subscriber, engine(topics) as owner, Watch(topics) as watch:
+        with LivePublisher(topics, Market("three"), RATE) as desk:
+            owner.owns()
+            for _ in range((4 if how == "killed" else 2) if whole else 1):
+                watch.grown(RATE)
+                lost.append(leader(topics, "journal"))
+                waits.append(lose(three_brokers, lost[-1], watch, how))
+                assert leader(topics, "journal") != lost[-1], "another broker leads the journal"
+                three_brokers.start()
+        watch.caught_up()
+        assert owner.terminate() == 0, owner.said()
+        judged(topics, record_property, subscriber, desk)
+    record_property("brokers lost", lost)
+    record_property("resumed after", f"{max(waits):.1f} s at most")
+    topics.delete()
+
+
+def lose(cluster: LocalCluster, node: int, watch: Watch, how: str) -> float:
+    """Lose a broker, and wait for the chain to grow without it; returns how long that took."""
+    watch.look()
+    if how == "killed":
+        cluster.kill(node)
+        return watch.grown(RATE // 4)
+    process = cluster.node(node).process()
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        return watch.grown(RATE // 4, timeout_s=150)
+    finally:
+        process.send_signal(signal.SIGCONT)
