@@ -43,6 +43,10 @@ class BrokerLog:
         """Where snapshots live."""
         return self._snapshots
 
+    async def shards(self) -> int:
+        """How many shards the log has: the partitions of its journal.  Raises LogUnsuitable, LogUnavailable."""
+        return await self._count(JOURNAL)
+
     async def check(self, settings: Settings) -> None:
         """Every topic exists, and those with a partition per shard have exactly that many.  Raises LogUnsuitable."""
         for topic in (*SHARDED_TOPICS, *INPUT_TOPICS):

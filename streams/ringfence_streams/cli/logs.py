@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import typer
 
+from ringfence_streams.cli.cluster import connected
 from ringfence_streams.cli.console import counted
 from ringfence_streams.cli.problems import Problem
-from ringfence_streams.errors import LogError
+from ringfence_streams.errors import LogError, LogUnsuitable
 from ringfence_streams.port import Log
 from ringfence_streams.sqlite import SqliteLog
 
@@ -115,18 +115,18 @@ def _open_sqlite(path: str, wanted: Wanted) -> OpenedLog:
 
 
 def _open_kafka(rest: str, wanted: Wanted) -> OpenedLog:
+    """Who only reads does so with another client than the engine's: a fault of one is not a fault of both."""
+    with connected(f"kafka:{rest}") as connection:
+        from ringfence_streams.kafka import log, synchronous  # noqa: PLC0415 -- the extra may be missing
+
+        found = log.KafkaLog(connection, wanted.owned) if wanted.create else synchronous.open_for_reading(connection)
+    opened = OpenedLog(found, 0, unbranched=False)
     try:
-        from ringfence_streams.kafka.connection import connection_of  # noqa: PLC0415 -- only who uses Kafka needs it
-        from ringfence_streams.kafka.log import KafkaLog  # noqa: PLC0415 -- the same
-    except ModuleNotFoundError as error:
-        remedy = "Install the extra: pip install 'ringfence[kafka]'"
-        raise Problem(
-            "extra_missing", f"The Kafka log needs libraries that are not installed: {error}", remedy
-        ) from error
-    log = KafkaLog(connection_of(f"kafka:{rest}", os.environ), wanted.owned)
-    opened = OpenedLog(log, 0, unbranched=False)
-    try:
-        opened.shards = opened.run(log.shards())
+        opened.shards = opened.run(found.shards())
+    except LogUnsuitable as error:
+        opened.close()
+        remedy = "Check the prefix, or make the topics: ringfence topics create --shards N"
+        raise Problem("log_missing", f"kafka:{rest}: {error.message}", remedy) from error
     except BaseException:
         opened.close()
         raise

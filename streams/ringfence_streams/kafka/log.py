@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ringfence_schemas.topics import JOURNAL
 from ringfence_streams.brokerlog import BrokerLog
 from ringfence_streams.kafka.broker import KafkaBroker
 from ringfence_streams.kafka.connection import Connection
@@ -19,10 +18,6 @@ class KafkaLog(BrokerLog):
         broker = KafkaBroker(connection, shards)
         self._kafka_snapshots = KafkaSnapshots(broker)
         super().__init__(broker, self._kafka_snapshots)
-
-    async def shards(self) -> int:
-        """How many shards the log has: the partitions of its journal.  Raises LogUnsuitable, LogUnavailable."""
-        return await self._count(JOURNAL)
 
     async def close(self) -> None:
         """End every session, leave the owners' group."""

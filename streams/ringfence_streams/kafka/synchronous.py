@@ -22,7 +22,7 @@ from ringfence_streams.kafka.administration import TIMEOUT_MS, Administration, r
 from ringfence_streams.kafka.connection import Connection
 from ringfence_streams.kafka.snapshots import KafkaSnapshots
 from ringfence_streams.kafka.specs import ROLES
-from ringfence_streams.port import Bounds, Log, Record, Source
+from ringfence_streams.port import Bounds, Record, Source
 
 _FETCH_BYTES: Final = 4 * 1024 * 1024
 _FETCH_WAIT_MS: Final = 10
@@ -190,7 +190,7 @@ class SynchronousBroker:
         self._administration.close()
 
 
-def open_for_reading(connection: Connection) -> Log:
+def open_for_reading(connection: Connection) -> BrokerLog:
     """The log of a cluster, for those who only read it: `verify`, `tail`, `status`, `doctor`.
 
     Raises LogUnavailable.
