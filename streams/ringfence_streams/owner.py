@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ringfence_schemas.frames import FrameInput, FrameKind, Opening, Settings, SourceRange, content_hash
 from ringfence_schemas.topics import JOURNAL
@@ -12,6 +13,8 @@ from ringfence_streams.folding import fold, make_entry
 from ringfence_streams.follower import Follower
 from ringfence_streams.motion import MotionSettings
 from ringfence_streams.port import Log, Record, Source
+
+_TRACEPARENT_BYTES: Final = 55
 
 Pause = Callable[[Coroutine[None, None, None]], Awaitable[None]]
 """Awaits something that may be cut short, because the shard is asked to stop."""
@@ -188,7 +191,9 @@ class Owner:
         traceparent = None
         if record.headers:
             text = dict(record.headers).get("traceparent")
-            traceparent = text.decode("ascii", "replace") if text else None
+            # Anything else is none by W3C, and nothing would bound it (F4).
+            if text and len(text) <= _TRACEPARENT_BYTES and text.isascii():
+                traceparent = text.decode()
         if len(data) > self._motion.input_bytes:  # F4
             return FrameInput(source, offset_delta, record.timestamp_us, content_hash(data), traceparent, len(data))
         return FrameInput(source, offset_delta, record.timestamp_us, data, traceparent)

@@ -22,7 +22,6 @@ MIN_COMPACTION_LAG: Final = "min.compaction.lag.ms"
 MIN_INSYNC_REPLICAS: Final = "min.insync.replicas"
 RETENTION_BYTES: Final = "retention.bytes"
 RETENTION_MS: Final = "retention.ms"
-TIMESTAMP_AFTER: Final = "message.timestamp.after.max.ms"
 TIMESTAMP_BEFORE: Final = "message.timestamp.before.max.ms"
 TIMESTAMP_TYPE: Final = "message.timestamp.type"
 UNCLEAN_ELECTION: Final = "unclean.leader.election.enable"
@@ -60,12 +59,8 @@ SHARDED_TOPICS: Final = frozenset({*brokerlog.SHARDED_TOPICS, SNAPSHOTS})
 """Topics with one partition per shard: all but the inputs that every shard reads whole."""
 
 _EVERYWHERE: Final = {
-    # The merge rule and retention go by the time that a record's sender gave it.
+    # Inputs merge by the time that their sender gave them, and retention goes by it.
     TIMESTAMP_TYPE: "CreateTime",
-    # A history keeps its own times, and outcomes carry engine time: a broker that finds either implausible would
-    # refuse the record, and the shard could not go on.
-    TIMESTAMP_BEFORE: FOREVER_MS,
-    TIMESTAMP_AFTER: FOREVER_MS,
     # A replica that lags behind must never become the leader: acknowledged records would be lost (R3).
     UNCLEAN_ELECTION: "false",
 }
@@ -79,7 +74,8 @@ _COMPACTED: Final = {
 _WRITTEN: Final = {MAX_MESSAGE_BYTES: str(2 * _MIB)}
 
 CONFIGS: Final[Mapping[Role, Mapping[str, str]]] = {
-    Role.INPUT: _EVERYWHERE | _KEPT | {MAX_MESSAGE_BYTES: str(_MIB)},
+    # A history keeps its own times: no broker may find them implausible.
+    Role.INPUT: _EVERYWHERE | _KEPT | {MAX_MESSAGE_BYTES: str(_MIB), TIMESTAMP_BEFORE: FOREVER_MS},
     Role.JOURNAL: _EVERYWHERE | _KEPT | _WRITTEN,
     Role.DECISIONS: _EVERYWHERE | _KEPT | _WRITTEN,
     Role.VIEWS: _EVERYWHERE | _COMPACTED | _WRITTEN | {MIN_COMPACTION_LAG: str(MENDING_MS)},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from ringfence_schemas.frames import Clock, Settings
+from ringfence_schemas.frames import Settings
 from ringfence_schemas.partitioning import partition_of
 from ringfence_schemas.topics import ACCOUNT_TOPICS, INPUT_TOPICS, JOURNAL
 from ringfence_streams.errors import LogUnsuitable
@@ -25,7 +25,6 @@ from ringfence_streams.kafka.specs import (
     RETENTION_MS,
     ROLES,
     SHARDED_TOPICS,
-    TIMESTAMP_AFTER,
     TIMESTAMP_BEFORE,
     TIMESTAMP_TYPE,
     UNCLEAN_ELECTION,
@@ -56,26 +55,24 @@ def check_start(connection: Connection, settings: Settings, motion: MotionSettin
     """
     found = [
         finding
-        for finding in check_cluster(connection, motion, shards=settings.shards, clock=settings.clock)
+        for finding in check_cluster(connection, motion, shards=settings.shards)
         if finding.severity is Severity.ERROR
     ]
     if found:
         raise LogUnsuitable("; ".join(f"{f.subject}: {f.message}. {f.remedy}" for f in found))
 
 
-def check_cluster(
-    connection: Connection, motion: MotionSettings, *, shards: int | None = None, clock: Clock | None = None
-) -> list[Finding]:
+def check_cluster(connection: Connection, motion: MotionSettings, *, shards: int | None = None) -> list[Finding]:
     """Everything about the topics of a cluster that an engine cannot work with, or should not.
 
-    `shards`: None: as many as the journal has partitions.  `clock`: None: not known.  Raises LogUnavailable.
+    `shards`: None: as many as the journal has partitions.  Raises LogUnavailable.
     """
     with Administration(connection) as administration:
         topics = administration.topics(ROLES)
         brokers = administration.brokers()
     if shards is None:
         shards = len(topics[JOURNAL].partitions) if JOURNAL in topics else 1
-    found = list(check_topics(topics, motion, shards=shards, brokers=brokers, clock=clock))
+    found = list(check_topics(topics, motion, shards=shards, brokers=brokers))
     sources = [Source(topic, p) for topic in sorted(ACCOUNT_TOPICS & topics.keys()) for p in range(shards)]
     if not any(finding.code == "partitions" for finding in found):
         with SynchronousReader(connection) as reader:
@@ -85,7 +82,7 @@ def check_cluster(
 
 
 def check_topics(
-    topics: Mapping[str, Topic], motion: MotionSettings, *, shards: int, brokers: int, clock: Clock | None = None
+    topics: Mapping[str, Topic], motion: MotionSettings, *, shards: int, brokers: int
 ) -> Iterator[Finding]:
     """Yield what is wrong with the topics by their logical names, in order of `specs.ROLES`."""
     for name, role in ROLES.items():
@@ -98,7 +95,7 @@ def check_topics(
         yield from _retention(topic, role)
         yield from _size(topic, role, topics, motion)
         yield from _durability(topic, brokers)
-        yield from _timestamps(topic, role, clock)
+        yield from _timestamps(topic, role)
         yield from _permissions(topic, role)
 
 
@@ -217,7 +214,7 @@ def _retention(topic: Topic, role: Role) -> Iterator[Finding]:
         message = f"{said}, and an engine that is down for longer misses inputs"
         yield warning("inputs_expire", topic.topic, message, f"{_ALTER} {RETENTION_MS} to a day or more")
     elif role is not Role.INPUT:
-        message = f"{said}; their times are those of the events, so those of a history expire at once"
+        message = f"{said}, so a subscriber that comes late misses some, and none that expired can be verified"
         yield warning("outcomes_expire", topic.topic, message, forever)
 
 
@@ -258,23 +255,15 @@ def _durability(topic: Topic, brokers: int) -> Iterator[Finding]:
         yield warning("unclean_election", topic.topic, message, f"{_ALTER} {UNCLEAN_ELECTION} to false")
 
 
-def _timestamps(topic: Topic, role: Role, clock: Clock | None) -> Iterator[Finding]:
-    if role is Role.INPUT:
-        if topic.configs.get(TIMESTAMP_TYPE) == "LogAppendTime":
-            message = "its records carry the broker's time, so inputs of several topics merge in order of arrival"
-            yield warning("timestamp_type", topic.topic, message, f"{_ALTER} {TIMESTAMP_TYPE} to CreateTime")
+def _timestamps(topic: Topic, role: Role) -> Iterator[Finding]:
+    if role is not Role.INPUT:
         return
-    if role in {Role.JOURNAL, Role.SNAPSHOTS}:
-        return  # these carry the time of writing
-    for key in (TIMESTAMP_BEFORE, TIMESTAMP_AFTER):
-        limit = topic.configs.get(key, FOREVER_MS)
-        if limit == FOREVER_MS or topic.configs.get(TIMESTAMP_TYPE) == "LogAppendTime":
-            continue
-        message = (
-            f"{key} is {limit}: the broker refuses outcomes whose engine time is further away, and nothing goes on"
-        )
-        finding = error if clock == "events" else warning
-        yield finding("timestamp_limit", topic.topic, message, f"{_ALTER} {key} to {FOREVER_MS}")
+    if topic.configs.get(TIMESTAMP_TYPE) == "LogAppendTime":
+        message = "its records carry the broker's time, so inputs of several topics merge in order of arrival"
+        yield warning("timestamp_type", topic.topic, message, f"{_ALTER} {TIMESTAMP_TYPE} to CreateTime")
+    elif (limit := topic.configs.get(TIMESTAMP_BEFORE, FOREVER_MS)) != FOREVER_MS:
+        message = f"{TIMESTAMP_BEFORE} is {limit}: the broker refuses older inputs, such as those of a history"
+        yield warning("timestamp_limit", topic.topic, message, f"{_ALTER} {TIMESTAMP_BEFORE} to {FOREVER_MS}")
 
 
 def _permissions(topic: Topic, role: Role) -> Iterator[Finding]:
