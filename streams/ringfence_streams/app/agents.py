@@ -1,8 +1,8 @@
 """The agents: every record of an output is projected, or laid aside with its reason, before it is acknowledged.
 
 Faust acknowledges a record when the loop over it goes on, and also when the loop's body raises or is cancelled.  So the
-streams here acknowledge nothing by themselves: the last line of the body does, once everything that the record asked
-for has been done.
+streams here acknowledge nothing by themselves: the last line of the body tells the consumer, once everything that the
+record asked for has been done.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def error_headers(event: EventT[Any], code: str, message: str) -> list[tuple[str
 
 
 async def keep_reading(stream: Any, handle: Callable[[EventT[Any]], Awaitable[None]]) -> None:
-    """Handle every record of a stream and acknowledge it after that.
+    """Handle every record of a stream, and let its offset be committed after that.
 
     `stream` is a `faust.Stream`.  `handle` raises PartitionLost, and nothing else, when the record is another worker's
     by now.
@@ -52,7 +52,7 @@ async def keep_reading(stream: Any, handle: Callable[[EventT[Any]], Awaitable[No
             await handle(event)
         except PartitionLost:
             continue
-        event.ack()
+        event.app.consumer.finish(event.message)
 
 
 class Projector:

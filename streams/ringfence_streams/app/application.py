@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import faust
 from faust.app import BootStrategy
+from faust.types import TransportT
 from mode.types import ServiceT
 from prometheus_client import CollectorRegistry
 
@@ -22,6 +23,7 @@ from ringfence_streams.app.queries import Queries
 from ringfence_streams.app.readside import ReadSide
 from ringfence_streams.app.settings import NodeSettings, SettingsRefused, settings_of
 from ringfence_streams.app.shards import Shards
+from ringfence_streams.app.transport import CarefulTransport
 from ringfence_streams.app.web import add_paths
 from ringfence_streams.errors import LogError, LogUnsuitable
 from ringfence_streams.kafka.administration import Administration
@@ -62,6 +64,9 @@ class NodeApp(faust.App):
         self.parts: list[ServiceT] = []
         self.node_shards: Shards | None = None
         self.read_side: ReadSide | None = None
+
+    def _new_transport(self) -> TransportT:
+        return CarefulTransport(self.conf.broker_consumer, self)
 
     async def on_started(self) -> None:
         """Declare what only the running application can."""
@@ -140,7 +145,7 @@ def _options(settings: NodeSettings, connection: Connection, shards: int, replic
     Path(settings.data_directory).mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {
         "broker": [f"kafka://{host}" for host in connection.bootstrap.split(",")],
-        "broker_credentials": _credentials(connection),
+        "broker_credentials": credentials_of(connection),
         "broker_session_timeout": _SESSION_S,
         "broker_heartbeat_interval": _HEARTBEAT_S,
         "broker_commit_interval": _COMMIT_S,
@@ -167,7 +172,8 @@ def _options(settings: NodeSettings, connection: Connection, shards: int, replic
     return options
 
 
-def _credentials(connection: Connection) -> faust.SASLCredentials | faust.SSLCredentials | None:
+def credentials_of(connection: Connection) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """How Faust is let in; None in plain text."""
     security = connection.security
     context = security.context()
     if security.protocol.startswith("SASL"):

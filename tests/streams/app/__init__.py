@@ -1,0 +1,1 @@
+"""Claims about the Faust application, mostly about real workers on a real broker."""
