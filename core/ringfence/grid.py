@@ -37,10 +37,10 @@ class Crossing:
     """Per tier: the cost below which its line is crossed before the tier ends; s*r*cum, and one more where the side
     rounds away from it; q * P in ticks for each unit of cost: (s - r*k) * tick.  All three scaled.
     """
+    steep: tuple[tuple[int, int], ...]
+    """The last two of a tier with r*k >= 1: a long crosses its line at a rising price, everywhere or nowhere."""
     ahead: int
     """A short is beyond a line from the next point on, a long from the point before it."""
-    steep: bool
-    """Whether some line of a long has r*k >= 1, and is crossed by a rising price, everywhere or nowhere."""
     price_tick: int
     top: int
     """The last point below 10^18."""
@@ -57,8 +57,10 @@ class Crossing:
             (end // common, offset // common + back, slope // common * price_tick)
             for end, offset, slope in zip([*ends, NO_END * common], offsets, slopes, strict=True)
         )
-        steep, top = sign > 0 >= slopes[-1], (PRICE_LIMIT - 1) // price_tick
-        return cls(sign * PRICE_ONE // common, lines, int(sign < 0), steep, price_tick, top)
+        gentle = len(lines) if sign < 0 else sum(slope > 0 for slope in slopes)
+        steep = tuple(line[1:] for line in lines[gentle:])
+        scale, top = sign * PRICE_ONE // common, (PRICE_LIMIT - 1) // price_tick
+        return cls(scale, lines[:gentle], steep, int(sign < 0), price_tick, top)
 
     def price(self, size: int, cost: int, start: int) -> int | None:
         """Return the first grid price, walking from `start` against the position, that meets the condition.
@@ -84,15 +86,15 @@ class Crossing:
 
     def _steep_point(self, size: int, cost: int, start: int) -> int | None:
         """The same for a long some of whose lines are crossed from above, everywhere or nowhere."""
-        below, above, found = -1, PRICE_LIMIT, False
+        fixed, below, above = self.scale * cost, -1, PRICE_LIMIT
         for end, offset, slope in self.lines:
-            distance = self.scale * cost - offset
-            if slope > 0 and not found:
-                below = distance // (size * slope)
-                found = self.scale * cost < end
-            elif slope < 0:
-                above = min(above, ceil_divide(distance, size * slope))
-            elif slope == 0 and distance >= 0:
+            below = (fixed - offset) // (size * slope)
+            if fixed < end:
+                break
+        for offset, slope in self.steep:
+            if slope:
+                above = min(above, ceil_divide(fixed - offset, size * slope))
+            elif fixed >= offset:
                 above = 0
         if start // self.price_tick >= above or below >= above - 1:
             return self.top
