@@ -2,7 +2,7 @@
 
 A1  Every record extends the chain (R1), reads back as it was written, and its digests are those of the fold (V2).
 A2  Every decision and dead letter stands on its topic under its number with the same key, headers and bytes, and
-    nothing stands there that the chain does not say.
+    nothing stands there that the chain does not say.  What retention removed from the beginning is counted.
 A3  Every view stands on its topic as the frame of its version published it, and no frame published a later one.
 A4  The postings of each asset sum to zero (I1).
 A5  Every released snapshot is the state of the chain after its frame.
@@ -80,6 +80,8 @@ class Findings:
     views: int = 0
     """Views compared with what stands on their topics."""
     snapshots: int = 0
+    expired: int = 0
+    """Decisions that retention removed from their topics."""
 
 
 class ShardAudit:
@@ -96,7 +98,7 @@ class ShardAudit:
         self._replica = Replica(settings)
         self._follower = Follower(shard, ChainState(self._replica, settings))
         self._decisions: dict[str, _Decisions] = {}
-        self._views = _Views(log, shard)
+        self._views = _Views(log, shard, compacted=not unbranched)
         self._snapshots: dict[int, Snapshot] = {}
         self._unchecked_inputs = 0
 
@@ -199,8 +201,10 @@ class ShardAudit:
             cursor = self._decisions.get(outcome.topic)
             if cursor is None:
                 cursor = self._decisions[outcome.topic] = _Decisions(self._log, outcome.topic, self._shard)
-            await cursor.compare(outcome)
-            self.findings.decisions[outcome.topic] += 1
+            if await cursor.compare(outcome):
+                self.findings.decisions[outcome.topic] += 1
+            else:
+                self.findings.expired += 1
 
     def _compare_snapshot(self, snapshot: Snapshot) -> None:
         """A5."""
@@ -250,6 +254,7 @@ class _Decisions:
         self._topic = topic
         self._shard = shard
         self._read: deque[Record] = deque()
+        self._begin = 0
         self._offset = 0
         self._end = 0
         self._last = 0
@@ -257,15 +262,21 @@ class _Decisions:
 
     async def begin(self) -> None:
         """Remember what stands on the topic before the journal is read."""
-        self._offset, self._end = await self._log.bounds(self._topic, self._shard)
+        self._begin, self._end = await self._log.bounds(self._topic, self._shard)
+        self._offset = self._begin
 
-    async def compare(self, outcome: OutcomeRecord) -> None:
-        """Find the next decision.  Raises Diverged unless it is this one."""
+    async def compare(self, outcome: OutcomeRecord) -> bool:
+        """Find the next decision; false when retention removed this one.  Raises Diverged when it is another one."""
+        assert outcome.number is not None
         record = await self._next()
+        if self._begin and not self._last and (record is None or (published_ordinal(record) or 0) > outcome.number):
+            if record is not None:
+                self._read.appendleft(record)
+            return False
         place = f"{self._topic} number {outcome.number}"
         if record is None:
             raise Diverged(f"{place} is not published: {_text(outcome.value)}")
-        self._last = outcome.number or 0
+        self._last = outcome.number
         for what, stored, folded in (
             ("number", published_ordinal(record), outcome.number),
             ("value", record.value, outcome.value),
@@ -276,6 +287,7 @@ class _Decisions:
                 shown = _text(stored), _text(folded)
                 said = "other headers are" if what == "headers" else f"another {what} is"
                 raise Diverged(f"{place}: {said} published: {shown[0]}; the fold gives {shown[1]}")
+        return True
 
     def refuse_more(self) -> None:
         """Raise Diverged when the topic held more at the beginning than the chain says."""
@@ -308,10 +320,14 @@ class _Stored:
 class _Views:
     """The views as they stood when the audit began, and what the frames say about them (A3)."""
 
-    def __init__(self, log: Log, shard: int) -> None:
+    def __init__(self, log: Log, shard: int, *, compacted: bool) -> None:
+        """`compacted`: whether the null that closes a view may be gone."""
         self._log = log
         self._shard = shard
+        self._compacted = compacted
         self._stored: dict[tuple[str, str], _Stored] = {}
+        self._open: dict[tuple[str, str], int] = {}
+        """Views that stand nowhere, with their version: right only if a later frame closes them."""
         self.published = 0
         """Every frame below this offset of the journal had been committed before the views were read."""
 
@@ -329,6 +345,12 @@ class _Views:
         stored = self._stored.get((outcome.topic, outcome.key))
         place = f"view {outcome.key} on {outcome.topic}"
         assert outcome.version is not None
+        if stored is None and self._compacted and offset < self.published:
+            if outcome.value is None:
+                self._open.pop((outcome.topic, outcome.key), None)
+            else:
+                self._open[outcome.topic, outcome.key] = outcome.version
+            return False
         if stored is None or stored.version < outcome.version:
             if offset < self.published:
                 raise Diverged(f"{place}: version {outcome.version} is not published: {_text(outcome.value)}")
@@ -341,7 +363,9 @@ class _Views:
         return True
 
     def refuse_rest(self) -> None:
-        """Raise Diverged when a view stands on its topic that no frame published."""
+        """Raise Diverged when a view stands on its topic that no frame published, or stands there no more."""
+        for (topic, key), version in self._open.items():
+            raise Diverged(f"view {key} on {topic}: version {version} is not published")
         for (topic, key), stored in self._stored.items():
             if not stored.seen:
                 raise Diverged(f"view {key} on {topic}: no frame on the chain publishes version {stored.version}")

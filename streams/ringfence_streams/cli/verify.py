@@ -61,6 +61,7 @@ def summary_of(audit: ShardAudit, seconds: float) -> dict[str, Any]:
         "decisions": dict(sorted(findings.decisions.items())),
         "views": findings.views,
         "snapshots": findings.snapshots,
+        "expired": findings.expired,
         "accounts": len(state.accounts),
         "account_links": sum(account.sequence for account in state.accounts.values()),
         "epoch": audit.head.epoch,
@@ -77,7 +78,8 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     read = (counted(summary[name], name[:-1]) for name in ("frames", "epochs", "inputs", "views", "snapshots"))
     yield f"  {', '.join(read)}"
     decisions = ", ".join(f"{topic} {count:,}" for topic, count in summary["decisions"].items())
-    yield f"  decisions: {decisions or 'none'}"
+    expired = f"; {summary['expired']:,} expired before" if summary["expired"] else ""
+    yield f"  decisions: {decisions or 'none'}{expired}"
     chains = f"{counted(summary['accounts'], 'account')} with chains of {counted(summary['account_links'], 'link')}"
     yield f"  {chains}; every asset sums to zero"
     yield f"  {summary['inputs_per_second']:,} inputs/s"
