@@ -6,15 +6,52 @@ the order of margin.md: fee first, then the trade, then collateral.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ringfence import liquidation, margin
+from ringfence.hashing import digest_of
 from ringfence.ledger import Ledger
 from ringfence.rules import Rules
 from ringfence.scales import ONE
 from ringfence.shard_state import State
 from ringfence.state import Bucket
-from ringfence_schemas.decimals import decimal_text, units
+from ringfence_schemas.content import content_of
+from ringfence_schemas.decimals import DecimalRefused, decimal_text, units
 from ringfence_schemas.inputs import Fill
+from ringfence_schemas.kinds import INTEGER_LIMIT, valid_identifier
 from ringfence_schemas.outcomes import FillFlagged, Underfunded
+
+
+class PreparedFill(NamedTuple):
+    """What can be said of a fill before any state is known."""
+
+    quantity: int
+    """Contracts, decimal."""
+    price: int
+    """In price units."""
+    tag: bytes
+    """Hash of account and id: what it is remembered by."""
+    content: bytes
+    """Hash of its content."""
+    plain: bool
+    """Whether its values are sound and its rare fields absent, so that nothing but its names is left to check."""
+
+
+def prepare(fill: Fill) -> PreparedFill:
+    """Read and hash a fill.  For many fills this is done in one go: a short loop runs faster than the same steps in the
+    long course of each.
+    """
+    quantity = price = 0
+    try:
+        quantity, price = units[fill.quantity], units[fill.price]
+        plain = quantity > 0 < price and 0 <= fill.time_us < INTEGER_LIMIT and valid_identifier(fill.fill_id)
+        plain = plain and (fill.fee is None or units[fill.fee] is not None)
+        plain = plain and fill.fee_asset is fill.margin is fill.liquidation_id is None
+        plain = plain and (fill.order_id is None or valid_identifier(fill.order_id))
+    except DecimalRefused:
+        plain = False
+    tag = digest_of(b"%a|fill|%a" % (fill.account, fill.fill_id))
+    return PreparedFill(quantity, price * ONE, tag, digest_of(content_of(fill)), plain)
 
 
 def apply_fill(state: State, bucket: Bucket, fill: Fill, quantity: int, price: int) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias, cast
 
+from ringfence.fills import prepare
 from ringfence.fold import Fold
 from ringfence.hashing import digest_of
 from ringfence.origins import RecordOrigin
@@ -19,7 +20,7 @@ from ringfence.refusals import NO_LIMIT
 from ringfence.snapshot import restore, snapshot
 from ringfence.views import PositionView, WalletView
 from ringfence_schemas.frames import FrameInput, Settings, SourceRange
-from ringfence_schemas.inputs import Input
+from ringfence_schemas.inputs import Fill, Input
 from ringfence_schemas.outcomes import Decision, Outcome, encode
 from ringfence_schemas.partitioning import partition_of
 from ringfence_schemas.reading import InputRefused, decode_input
@@ -131,18 +132,19 @@ class Replica:
         records = [_decision_record(decision) for decision in fold.advance(clock_us)]
         origins = [self._origin(source) for source in sources]
         wall = settings.clock == "wall"
-        for item in inputs:
+        # What needs no state is done for all inputs first: a short loop runs faster than a step in the course of each.
+        events = [self._read(item, origins[item.source]) for item in inputs]
+        prepared = [prepare(event) if type(event) is Fill else None for event in events]
+        for item, event, known in zip(inputs, events, prepared, strict=True):
             origin, offset = origins[item.source], sources[item.source].start + item.offset_delta
-            try:
-                event = self._read(item, origin)
-            except InputRefused as refused:
-                decisions = fold.refuse(refused, origin, offset, item.data, hashed=item.omitted_bytes > 0)
+            if isinstance(event, InputRefused):
+                decisions = fold.refuse(event, origin, offset, item.data, hashed=item.omitted_bytes > 0)
                 records += map(_decision_record, decisions)
-                if origin.speaks and not item.omitted_bytes and refused.code != "wrong_partition":
-                    records.append(self._dead_letter(origin, offset, item.data, refused))
+                if origin.speaks and not item.omitted_bytes and event.code != "wrong_partition":
+                    records.append(self._dead_letter(origin, offset, item.data, event))
                 continue
             latest_us = item.timestamp_us + settings.skew_us if wall else NO_LIMIT
-            decisions = fold.apply(event, origin, offset, latest_us)
+            decisions = fold.apply(event, origin, offset, latest_us, known)
             if decisions:
                 records += map(_decision_record, decisions)
         hashed = [_hashed(record) for record in records]
@@ -153,21 +155,26 @@ class Replica:
         speaks = source.topic in ACCOUNT_TOPICS or source.partition % self.settings.shards == self.settings.shard
         return RecordOrigin(source.topic, source.partition, speaks)
 
-    def _read(self, item: FrameInput, origin: RecordOrigin) -> Input:
+    def _read(self, item: FrameInput, origin: RecordOrigin) -> Input | InputRefused:
         """Decode an input and check that it may stand where it was found."""
         if item.omitted_bytes:
-            raise InputRefused(
+            return InputRefused(
                 "too_large",
                 f"the input has {item.omitted_bytes} bytes; split it, or raise the limit of the journal topic",
             )
-        event = decode_input(item.data)
+        try:
+            event = decode_input(item.data)
+        except InputRefused as refused:
+            return refused
         topic = INPUT_TOPIC[type(event)]
         if topic != origin.topic:
-            raise InputRefused("unknown_type", f"this type travels on {topic}, not on {origin.topic}; publish it there")
+            return InputRefused(
+                "unknown_type", f"this type travels on {topic}, not on {origin.topic}; publish it there"
+            )
         if self.settings.shards > 1 and topic in ACCOUNT_TOPICS:
             account: str = event.account  # type: ignore[union-attr]  # every input of an account topic has an account
             if partition_of(account.encode(), self.settings.shards) != origin.partition:
-                raise InputRefused(
+                return InputRefused(
                     "wrong_partition",
                     f"{account} does not hash to partition {origin.partition}; use the default partitioner",
                     account=account,
