@@ -1,0 +1,1 @@
+"""Claims about docker/: what can be proved about it without an engine that runs containers."""
