@@ -282,6 +282,7 @@ class SqliteOwnership:
     def _commit(self, entry: Entry) -> None:
         published: dict[str, Published] = {}
         view_ends = dict(self._view_ends)
+        values = [outcome.value for outcome in entry.outcomes]  # views are drawn before anybody waits for the file
         with self._store.transaction() as connection:
             row = connection.execute(
                 "SELECT seq, hash, offset FROM journal WHERE shard = ? ORDER BY offset DESC LIMIT 1", (self._shard,)
@@ -295,15 +296,15 @@ class SqliteOwnership:
             )
             decisions = []
             views = []
-            for outcome in entry.outcomes:
+            for outcome, value in zip(entry.outcomes, values, strict=True):
                 if outcome.version is None:
                     assert outcome.number is not None
                     place = outcome.number - 1
-                    decisions.append(self._decision(outcome, place))
+                    decisions.append(self._decision(outcome, value, place))
                 else:
                     place = view_ends[outcome.topic] if outcome.topic in view_ends else self._view_end(outcome.topic)
                     view_ends[outcome.topic] = place + 1
-                    views.append(self._view(outcome, place))
+                    views.append(self._view(outcome, value, place))
                 published[outcome.topic] = Published(outcome.topic, outcome.version or place + 1, place)
             connection.executemany("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", decisions)
             connection.executemany("INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?, ?, ?, ?, ?)", views)
@@ -311,14 +312,13 @@ class SqliteOwnership:
         self._published.update(published)
         self._view_ends = view_ends
 
-    def _decision(self, outcome: OutcomeRecord, offset: int) -> tuple[object, ...]:
+    def _decision(self, outcome: OutcomeRecord, value: bytes | None, offset: int) -> tuple[object, ...]:
         headers = msgspec.msgpack.encode(outcome.headers) if outcome.headers else None
-        shard = self._shard
-        return outcome.topic, shard, offset, outcome.time_us, outcome.key, outcome.type, headers, outcome.value
+        return outcome.topic, self._shard, offset, outcome.time_us, outcome.key, outcome.type, headers, value
 
-    def _view(self, outcome: OutcomeRecord, offset: int) -> tuple[object, ...]:
+    def _view(self, outcome: OutcomeRecord, value: bytes | None, offset: int) -> tuple[object, ...]:
         shard, version = self._shard, outcome.version
-        return outcome.topic, shard, outcome.key, offset, version, outcome.time_us, outcome.type, outcome.value
+        return outcome.topic, shard, outcome.key, offset, version, outcome.time_us, outcome.type, value
 
     def _view_end(self, topic: str) -> int:
         row = self._store.connection.execute(
