@@ -25,7 +25,7 @@ from kafka.errors import (
 
 from ringfence_streams.errors import LogUnavailable, LogUnsuitable
 from ringfence_streams.kafka.connection import Connection
-from ringfence_streams.kafka.specs import TopicSpec
+from ringfence_streams.kafka.specs import MAX_MESSAGE_BYTES, TopicSpec
 
 TIMEOUT_MS: Final = 10_000
 """A cluster that does not answer for so long counts as unreachable."""
@@ -230,8 +230,9 @@ def differing(spec: TopicSpec, topic: Topic) -> Iterator[tuple[str, tuple[str, s
     if len(topic.partitions) != spec.partitions:
         yield PARTITIONS, (str(len(topic.partitions)), str(spec.partitions))
     for key, wanted in spec.configs.items():
-        held = topic.configs.get(key)
-        if held is not None and held != wanted:  # None: a broker too old to know the setting
+        held = topic.configs.get(key, wanted)  # a broker may be too old to know the setting
+        enough = key == MAX_MESSAGE_BYTES and int(held) >= int(wanted)
+        if held != wanted and not enough:
             yield key, (held, wanted)
 
 
