@@ -18,11 +18,12 @@ from tests.chaos.workload import Input, Market, account, publish
 
 Tell = Callable[[str, object], None]
 
+LARGEST_INPUT_BYTES = 400_000
 FIRST_MS = 50_000_000
 """The timestamp of the first poisoned record: after the market."""
 
 POISON: dict[str, bytes] = {
-    "invalid UTF-8": b'{"type": "tick", "instrument": "\\xff\\xfe"}'.replace(b"\\xff\\xfe", b"\xff\xfe"),
+    "invalid UTF-8": b'{"type": "tick", "instrument": "\xff\xfe"}',
     "no JSON": b"not json at all",
     "cut short": b'{"type": "deposit", "transfer_id": "t',
     "empty": b"",
@@ -92,15 +93,13 @@ def test_poison_on_every_topic_is_kept_untouched_with_its_reason_and_stops_nothi
     verdicts = judge(contents, 2)
     assert_undisturbed(verdicts, contents)
     dead = [r for (topic, _), found in contents.items() if topic.endswith(".dlq") for r in found]
+    refused = {value for _, value in REFUSED.values()}
     for topic in ACCOUNT_TOPICS + BROADCAST_TOPICS:
-        expected = sorted(
-            record.value or b""
-            for record in records
-            if record.topic == topic and len(record.value or b"") <= 400_000 and record.value not in dict(REFUSED.values()).values()
-        )
-        unreadable = {value for where, value in REFUSED.values()}
-        kept = sorted(r.value or b"" for r in dead if r.topic == f"{topic}.dlq" and r.value not in unreadable)
-        assert kept == expected, topic
+        sent = [record.value or b"" for record in records if record.topic == topic]
+        kept = [letter.value or b"" for letter in dead if letter.topic == f"{topic}.dlq"]
+        assert sorted(value for value in kept if value not in refused) == sorted(
+            value for value in sent if value not in refused and len(value) <= LARGEST_INPUT_BYTES
+        ), topic
     for letter in dead:
         headers = {name: value.decode() for name, value in letter.headers if name.startswith("__connect")}
         place = int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"])
