@@ -27,6 +27,8 @@ from ringfence_streams.port import Bounds, Record, Source
 _FETCH_BYTES: Final = 4 * 1024 * 1024
 _FETCH_WAIT_MS: Final = 10
 """A fetch at the end of a partition keeps the next one waiting for so long."""
+_POLL_MS: Final = 100
+"""After so long it is looked whether the end was reached without any record."""
 _PATIENCE_S: Final = 30.0
 
 
@@ -140,7 +142,7 @@ class SynchronousReader:
             self._consumer.seek(partition, offset)
         try:
             with told(self._connection.bootstrap, OffsetOutOfRangeError, CorruptRecordError):
-                polled = self._consumer.poll(timeout_ms=TIMEOUT_MS, max_records=_FETCH_BYTES)
+                polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_FETCH_BYTES)
         except OffsetOutOfRangeError as error:
             raise _lost(source, offset, self.bounds(source)) from error
         except CorruptRecordError as error:
