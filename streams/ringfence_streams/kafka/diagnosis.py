@@ -119,7 +119,7 @@ async def _judge(
         *_ownership(report, owners),
         *_clock(report),
         *_chain(report, motion),
-        *_outputs(report, due, tails),
+        *outputs_behind_or_beyond(report, due, tails),
         *_sources(report, before, motion),
     ]
 
@@ -171,7 +171,9 @@ def _chain(report: ShardReport, motion: MotionSettings) -> Iterator[Finding]:
         yield warning("snapshots_missing", subject, message, "Look for messages of the owner about snapshots")
 
 
-def _outputs(report: ShardReport, due: Mapping[str, int], tails: Mapping[str, int]) -> Iterator[Finding]:
+def outputs_behind_or_beyond(
+    report: ShardReport, due: Mapping[str, int], tails: Mapping[str, int]
+) -> Iterator[Finding]:
     """V4 from outside.  `due` was on the chain before the watch, `tails` were read after it."""
     numbers = report.follower.state.numbers
     for topic, last in tails.items():
