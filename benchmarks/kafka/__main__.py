@@ -33,6 +33,7 @@ from benchmarks.kafka.programs import ROOT, ProgramFailed
 from benchmarks.kafka.recovery import recovery
 from benchmarks.kafka.report import OURS, Figure
 from benchmarks.kafka.scale import FULL, QUICK, Scale
+from benchmarks.kafka.shares import shares
 from benchmarks.timing import Stopwatch
 from ringfence_streams.localkafka.cluster import LocalCluster
 from ringfence_streams.localkafka.jars import kafka_version
@@ -42,7 +43,7 @@ BUILT: Final = ROOT / ".bench-kafka"
 """What is built once and kept: the environment of Quix Streams, the classes of the Java program."""
 BROKER_HEAP: Final = "1g"
 CONTESTANTS: Final = (OURS, *PEERS_BY_NAME)
-NAMES: Final = (*CONTESTANTS, "latency", "recovery")
+NAMES: Final = (*CONTESTANTS, "latency", "profile", "recovery")
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ T = TypeVar("T")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; returns 1 when a contestant failed or came to a wrong state, else 0.  Speed decides nothing."""
     options = _options(arguments)
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns while a new topic has no leader yet
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # topics come and go, and it tells each time
     scale = QUICK if options.quick else FULL
     console = Console(highlight=False)
     console.width = max(console.width, WIDTH)
@@ -134,6 +135,9 @@ class Run:
         if "latency" in wanted and rate is not None:
             timing = latency(cluster, folder, prefix, scale, seed, rate / 2)
             await self._step("latency", "Latency at half of that", _figures(timing, report.of_latency))
+        if "profile" in wanted:
+            sampling = shares(cluster, folder, prefix, scale, seed)
+            await self._step("profile", "Profile of Ringfence", _figures(sampling, report.of_shares))
         if "recovery" in wanted:
             recovering = recovery(cluster, folder, prefix, scale, seed)
             await self._step("recovery", "Recovery", _figures(recovering, report.of_recovery))

@@ -125,8 +125,7 @@ async def theirs(course: Course, name: str, peer: Peer) -> Result:
         seconds, used = time.time() - started_us / 1e6, running.used()
     changelog = peer.changelog.format(application=task.application, fills=fills)
     found = dict([entry async for entry in _entries(course.cluster, changelog, peer)])
-    if found != course.books:
-        raise ProgramFailed(f"{changelog} does not hold the sums of the load")
+    require_sums(found, course.books)
     await course.cluster.remove(task.application)
     return Result(
         name,
@@ -138,6 +137,12 @@ async def theirs(course: Course, name: str, peer: Peer) -> Result:
         used.peak_bytes,
         f"changelog equal to the load's sums of {len(found):,} accounts",
     )
+
+
+def require_sums(found: Mapping[str, Book], wanted: Mapping[str, Book]) -> None:
+    """Raise ProgramFailed unless a contestant's accounts add up to what the load does."""
+    if wrong := [account for account in found.keys() | wanted.keys() if found.get(account) != wanted.get(account)]:
+        raise ProgramFailed(f"{len(wrong):,} accounts differ from the sums of the load, {min(wrong)} among them")
 
 
 async def _committed(cluster: Cluster, group: str, inputs: Mapping[str, int]) -> None:

@@ -76,8 +76,3 @@ def books(messages: Iterable[Outgoing]) -> dict[str, Book]:
             cost = held.cost + quantity * int(Decimal(fill["price"]) * 10)
             totals[fill["account"]] = Book(held.quantity + quantity, cost, held.fills + 1)
     return totals
-
-
-def last_prices(messages: Iterable[Outgoing]) -> dict[str, str]:
-    """Return the last price of every instrument."""
-    return {tick.key.decode(): orjson.loads(tick.value)["price"] for tick in messages if tick.topic == TICKS}

@@ -46,23 +46,23 @@ class Engine:
         """Make every topic that is missing."""
         await asyncio.to_thread(self._create_topics)
 
-    async def command(self, *arguments: str) -> list[dict[str, Any]]:
+    async def command(self, *arguments: str, begun: Sequence[str] = RINGFENCE) -> list[dict[str, Any]]:
         """Run one of its commands to its end; returns the objects it printed, not its log.  Raises ProgramFailed."""
-        async with self._program(arguments) as running:
+        async with self._program(arguments, begun) as running:
             return [fields for fields in await running.finished(TIMEOUT_S) if "level" not in fields]
 
     def run(self, *arguments: str) -> AbstractAsyncContextManager[Program]:
         """Start the engine."""
-        return self._program(("run", *arguments))
+        return self._program(("run", *arguments), RINGFENCE)
 
     def _create_topics(self) -> None:
         connection = connection_of(self._environment["RINGFENCE_LOG"], self._environment)
         with Administration(connection) as administration:
             administration.create(specs(1), replication=1)
 
-    def _program(self, arguments: Sequence[str]) -> AbstractAsyncContextManager[Program]:
+    def _program(self, arguments: Sequence[str], begun: Sequence[str]) -> AbstractAsyncContextManager[Program]:
         log = self._folder / f"{arguments[0]}.log"
-        return program([*RINGFENCE, *arguments], log, self._environment)
+        return program([*begun, *arguments], log, self._environment)
 
     def name(self, topic: str) -> str:
         """The name on the broker of a topic that is its own."""

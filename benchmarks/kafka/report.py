@@ -11,6 +11,7 @@ from benchmarks.figures import Target
 from benchmarks.kafka.contest import Result
 from benchmarks.kafka.latency import Latency
 from benchmarks.kafka.recovery import Recovery
+from benchmarks.kafka.shares import Share
 from benchmarks.timing import Reading
 
 OURS: Final = "ours"
@@ -90,6 +91,11 @@ def ratios(results: Sequence[Result]) -> list[Figure]:
         for result in results
         if result.contestant != OURS
     ]
+
+
+def of_shares(found: Sequence[Share]) -> list[Figure]:
+    """Where the time goes."""
+    return [Figure(f"Ringfence: {share.part}", share.percent, "% of its processor time") for share in found]
 
 
 def of_latency(found: Latency) -> list[Figure]:

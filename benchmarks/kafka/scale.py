@@ -14,6 +14,8 @@ class Scale:
     """Accounts that trade."""
     events: int
     """Ticks and fills that every contestant folds."""
+    profiled: int
+    """Accounts, and ticks and fills, that are folded under the sampler."""
     calls: int
     """Ticks whose margin call is waited for."""
     call_interval_s: float
@@ -25,9 +27,25 @@ class Scale:
 
 
 FULL = Scale(
-    name="full", accounts=100_000, events=400_000, calls=400, call_interval_s=0.05, positions=1_000_000, tail=50_000
+    name="full",
+    accounts=100_000,
+    events=300_000,
+    profiled=50_000,
+    calls=400,
+    call_interval_s=0.05,
+    positions=1_000_000,
+    tail=50_000,
 )
 QUICK = Scale(
-    name="quick", accounts=100_000, events=50_000, calls=100, call_interval_s=0.05, positions=20_000, tail=5_000
+    name="quick",
+    accounts=100_000,
+    events=50_000,
+    profiled=20_000,
+    calls=100,
+    call_interval_s=0.05,
+    positions=20_000,
+    tail=5_000,
 )
-SMALLEST = Scale(name="smallest", accounts=40, events=400, calls=5, call_interval_s=0.05, positions=40, tail=20)
+SMALLEST = Scale(
+    name="smallest", accounts=40, events=400, profiled=400, calls=5, call_interval_s=0.05, positions=40, tail=20
+)
