@@ -32,6 +32,7 @@ REQUEST_BYTES: Final = 16 * 1024 * 1024
 """A single record may be as large as the broker allows: the topic's limit decides, not the client's."""
 REQUEST_TIMEOUT_MS: Final = 10_000
 """After so long without an answer a request is repeated, with the same sequence number."""
+_LAST_REQUESTS_S: Final = 0.5
 
 
 class _Session(AIOKafkaProducer):  # type: ignore[misc] # aiokafka is not typed
@@ -48,9 +49,10 @@ class _Session(AIOKafkaProducer):  # type: ignore[misc] # aiokafka is not typed
         if sender is not None:
             sender.cancel()
         await self.client.close()  # fails what is in flight, which a cancelled sender still waits for
-        if sender is not None:
-            with suppress(asyncio.CancelledError, KafkaError):
-                await sender
+        while sender is not None and not sender.done():
+            # A cancelled sender waits for its requests, and one of them may wait for metadata that nobody fetches now.
+            await asyncio.wait({sender}, timeout=_LAST_REQUESTS_S)
+            sender.cancel()
         self._message_accumulator.fail_all(ProducerClosed())
 
 
