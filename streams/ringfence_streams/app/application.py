@@ -102,11 +102,11 @@ def create_app(settings: NodeSettings) -> NodeApp:
     if settings.shards:
         app.node_shards = Shards(settings)
         shard_readings = ShardReadings(connection, app.node_shards)
-        app.parts += [app.node_shards, shard_readings]
+        app.parts += [app.node_shards, shard_readings.ends]
         readings.append(shard_readings)
     if settings.views:
         side = app.read_side = ReadSide(app, settings, connection, shards=shards, replication=replication)
-        app.parts += [side.outbox, *([side.courier] if side.courier else [])]
+        app.parts += [side.outbox, side.ends, *([side.courier] if side.courier else [])]
         readings.append(side)
         membership = WorkerMembership(app, side.positions, shards)
         queries = Queries(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ringfence_streams.app.reports import LATENCY_BOUNDS_US, ShardReport
+from ringfence_streams.app.reports import LATENCY_BOUNDS_US, ShardReport, SourcePosition
 from ringfence_streams.kafka.connection import Connection
 from ringfence_streams.shard import Mode
 
@@ -53,7 +53,9 @@ NAMES: Final[Mapping[str, Name]] = {
     "ringfence_liquidations_in_flight": Name("gauge", ("shard",), "liquidations started and not completed"),
     "ringfence_open_positions": Name("gauge", ("shard",), "positions open"),
     "ringfence_read_records": Name("counter", ("topic", "reading"), "outputs read: new, repeated, and the alarms"),
-    "ringfence_read_lag_records": Name("gauge", ("topic", "partition"), "outputs published and not yet projected"),
+    "ringfence_read_lag_records": Name(
+        "gauge", ("topic", "partition"), "records of outputs and foreign topics that are not yet finished"
+    ),
     "ringfence_read_dead_letters": Name("counter", ("topic",), "outputs that could not be projected"),
     "ringfence_alerts": Name("counter", ("result",), "attempts to alert: accepted, refused, unreachable"),
     "ringfence_alerts_pending": Name("gauge", (), "cases with an alert that is not yet accepted"),
@@ -102,14 +104,45 @@ def _add_latency(family: HistogramMetricFamily, report: ShardReport) -> None:
     family.add_metric([str(report.shard)], buckets, report.latency.sum_us / 1_000_000)
 
 
-class ShardReadings(Service):
+class Ends(Service):
+    """How long partitions are, asked of the cluster every now and then."""
+
+    def __init__(self, connection: Connection, wanted: Callable[[], Iterable[TopicPartition]], **options: Any) -> None:
+        super().__init__(**options)
+        self.offsets: dict[TopicPartition, int] = {}
+        """The offset after the last record, by name of the topic on the cluster; empty while nobody knows."""
+        self._connection = connection
+        self._wanted = wanted
+
+    @Service.task
+    async def _look(self) -> None:
+        while not self.should_stop:
+            try:
+                await self._look_until_it_fails()
+            except (KafkaError, OSError) as error:
+                logger.warning("The ends of the topics are not known: %s", error)
+                self.offsets = {}
+            await self.sleep(_LOOK_S)
+
+    async def _look_until_it_fails(self) -> None:
+        consumer = AIOKafkaConsumer(**self._connection.for_aiokafka(), enable_auto_commit=False)
+        await consumer.start()
+        try:
+            while not self.should_stop:
+                wanted = list(self._wanted())
+                self.offsets = await consumer.end_offsets(wanted) if wanted else {}
+                await self.sleep(_LOOK_S)
+        finally:
+            await consumer.stop()
+
+
+class ShardReadings:
     """The metrics of the shards: what they reported, and how far their sources have grown since."""
 
-    def __init__(self, connection: Connection, shards: ReportedShards, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, connection: Connection, shards: ReportedShards) -> None:
+        self.ends = Ends(connection, self._sources)
         self._connection = connection
         self._shards = shards
-        self._ends: dict[tuple[str, int], int] = {}
 
     def reports(self) -> list[ShardReport]:
         """The last report of every shard."""
@@ -137,39 +170,18 @@ class ShardReadings(Service):
             if report.mode != Mode.OWNING:
                 continue
             for position in report.positions:
-                end = self._ends.get((position.topic, position.partition))
+                end = self.ends.offsets.get(self._name(position))
                 if end is not None:
                     labels = (shard, position.topic, str(position.partition))
                     yield "ringfence_source_lag_records", labels, max(0, end - position.next_offset)
             for instrument, time_us in report.market_times_us.items():
                 yield "ringfence_mark_age_seconds", (shard, instrument), now_s - time_us / 1_000_000
 
-    @Service.task
-    async def _look(self) -> None:
-        """Ask the cluster how long the sources are."""
-        while not self.should_stop:
-            try:
-                await self._look_until_it_fails()
-            except (KafkaError, OSError) as error:
-                logger.warning("The ends of the sources are not known: %s", error)
-                self._ends.clear()
-            await self.sleep(_LOOK_S)
+    def _sources(self) -> Iterable[TopicPartition]:
+        return {self._name(position) for report in self.reports() for position in report.positions}
 
-    async def _look_until_it_fails(self) -> None:
-        consumer = AIOKafkaConsumer(**self._connection.for_aiokafka(), enable_auto_commit=False)
-        await consumer.start()
-        try:
-            while not self.should_stop:
-                partitions = {
-                    TopicPartition(self._connection.physical(position.topic), position.partition): position
-                    for report in self.reports()
-                    for position in report.positions
-                }
-                ends = await consumer.end_offsets(list(partitions)) if partitions else {}
-                self._ends = {(partitions[tp].topic, tp.partition): end for tp, end in ends.items()}
-                await self.sleep(_LOOK_S)
-        finally:
-            await consumer.stop()
+    def _name(self, position: SourcePosition) -> TopicPartition:
+        return TopicPartition(self._connection.physical(position.topic), position.partition)
 
 
 class ReportedShards(Protocol):

@@ -39,16 +39,11 @@ class Outbox(Service):
         super().__init__(**options)
         self._connection = connection
         self._producer: AIOKafkaProducer | None = None
+        self._renewing = asyncio.Lock()
 
     async def on_start(self) -> None:
         """Connect."""
-        self._producer = AIOKafkaProducer(
-            **self._connection.for_aiokafka(),
-            enable_idempotence=True,
-            acks="all",
-            max_request_size=_LARGEST_REQUEST_BYTES,
-        )
-        await self._producer.start()
+        self._producer = await self._connected()
 
     async def on_stop(self) -> None:
         """Disconnect."""
@@ -62,18 +57,42 @@ class Outbox(Service):
         """
         pause_s = _RETRY_S
         while letters:
-            letters = await self._try(letters)
+            producer = self._producer
+            assert producer is not None, "the outbox is started before whoever sends"
+            letters = await self._try(producer, letters)
             if letters:
                 logger.warning("%d records were not acknowledged; trying again in %.1f s", len(letters), pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _RETRY_LIMIT_S)
+                await self._renew(producer)
 
-    async def _try(self, letters: Sequence[Letter]) -> list[Letter]:
+    async def _connected(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **self._connection.for_aiokafka(),
+            enable_idempotence=True,
+            acks="all",
+            max_request_size=_LARGEST_REQUEST_BYTES,
+        )
+        await producer.start()
+        return producer
+
+    async def _renew(self, failed: AIOKafkaProducer) -> None:
+        """Another session: one that lost a record for good may refuse every record after it."""
+        async with self._renewing:
+            current = self._producer is failed
+            if current:
+                try:
+                    await failed.stop()
+                    self._producer = await self._connected()
+                except KafkaError as error:
+                    logger.warning("The cluster cannot be reached: %s", error)
+
+    async def _try(self, producer: AIOKafkaProducer, letters: Sequence[Letter]) -> list[Letter]:
         """Send once; returns what was not acknowledged."""
         acknowledgements: list[tuple[Letter, Awaitable[object] | None]] = []
         for letter in letters:
             try:
-                acknowledgements.append((letter, await self._hand_over(letter)))
+                acknowledgements.append((letter, await _hand_over(producer, letter)))
             except KafkaError as error:
                 logger.warning("%s refused a record: %s", letter.topic, error)
                 acknowledgements.append((letter, None))
@@ -88,18 +107,17 @@ class Outbox(Service):
             missing.append(letter)
         return missing
 
-    async def _hand_over(self, letter: Letter) -> Awaitable[object]:
-        producer = self._producer
-        assert producer is not None, "the outbox is started before whoever sends"
-        partition = letter.partition
-        if partition is None and letter.key is not None:
-            partition = partition_of(letter.key, len(await producer.partitions_for(letter.topic)))
-        sent: Awaitable[object] = await producer.send(
-            letter.topic,
-            letter.value,
-            key=letter.key,
-            partition=partition,
-            timestamp_ms=letter.timestamp_ms,
-            headers=list(letter.headers),
-        )
-        return sent
+
+async def _hand_over(producer: AIOKafkaProducer, letter: Letter) -> Awaitable[object]:
+    partition = letter.partition
+    if partition is None and letter.key is not None:
+        partition = partition_of(letter.key, len(await producer.partitions_for(letter.topic)))
+    sent: Awaitable[object] = await producer.send(
+        letter.topic,
+        letter.value,
+        key=letter.key,
+        partition=partition,
+        timestamp_ms=letter.timestamp_ms,
+        headers=list(letter.headers),
+    )
+    return sent

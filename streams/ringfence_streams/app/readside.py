@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import faust
+from aiokafka import TopicPartition
+from faust.types import TP
 
 from ringfence_schemas.outcomes import Decision
 from ringfence_schemas.subscriber import Reading
@@ -14,6 +16,7 @@ from ringfence_streams.app.adapter import ForeignFills
 from ringfence_streams.app.agents import DEAD_LETTERS, Projector
 from ringfence_streams.app.alerts import Courier
 from ringfence_streams.app.mapping import read_mapping
+from ringfence_streams.app.metrics import Ends
 from ringfence_streams.app.outbox import Outbox
 from ringfence_streams.app.projections import PROJECTED, Projections, Tables
 from ringfence_streams.app.settings import NodeSettings
@@ -30,7 +33,7 @@ class ReadSide:
     def __init__(
         self, app: faust.App, settings: NodeSettings, connection: Connection, *, shards: int, replication: int
     ) -> None:
-        self._app: Any = app  # the monitor's offsets are not part of Faust's typed interface
+        self._app: Any = app  # its consumer is ours, and has more than Faust's
         self._connection = connection
         self._configs = {"min.insync.replicas": "2" if replication >= _MINIMUM_FOR_TWO else "1"}
         self._shards, self._replication = shards, replication
@@ -41,6 +44,7 @@ class ReadSide:
         self.liquidations = self._table("liquidations")
         self.instruments = self._table("instruments")
         self.outbox = Outbox(connection)
+        self.ends = Ends(connection, self._followed)
         self.courier = Courier(settings, self._table("alerts")) if settings.alert_url else None
         self._projections = Projections(
             Tables(
@@ -77,16 +81,19 @@ class ReadSide:
             yield "ringfence_read_records", (topic, reading), count
         for topic, count in self._projector.dead_letters.items():
             yield "ringfence_read_dead_letters", (topic,), count
-        for tp, end in self._app.monitor.tp_end_offsets.items():
-            topic = self._connection.logical(tp.topic) or ""
-            if topic in self._topics and tp.partition in self.positions.shelves:
-                read = self._app.monitor.tp_read_offsets.get(tp, -1) + 1
-                yield "ringfence_read_lag_records", (topic, str(tp.partition)), max(0, end - read)
+        for tp, end in self.ends.offsets.items():
+            topic = self._connection.logical(tp.topic) or tp.topic
+            finished = self._app.consumer.next_offset(TP(tp.topic, tp.partition))
+            yield "ringfence_read_lag_records", (topic, str(tp.partition)), max(0, end - finished)
         yield from self._foreign.samples()
         if self.courier is not None:
             yield "ringfence_alerts_pending", (), self.courier.pending
             for result, count in self.courier.sent.items():
                 yield "ringfence_alerts", (result,), count
+
+    def _followed(self) -> Iterable[TopicPartition]:
+        consumer = self._app.consumer
+        return [TopicPartition(*tp) for tp in consumer.assignment() if not consumer.is_changelog(tp)]
 
     def _table(self, name: str) -> ShardTable:
         table = ShardTable(

@@ -39,6 +39,14 @@ class CarefulConsumer(Consumer):
         if message.generation_id == self.app.consumer_generation_id:
             self._finished[message.tp] = message.offset + 1
 
+    def next_offset(self, tp: TP) -> int:
+        """The first offset of a partition that is not finished."""
+        return self._finished.get(tp) or self._committed_offset[tp] or 0
+
+    def is_changelog(self, tp: TP) -> bool:
+        """Whether a partition is a table's, and not of records for agents."""
+        return self._is_changelog_tp(tp)
+
     def resume_partitions(self, tps: Iterable[TP]) -> None:
         """Let partitions be fetched; those with records for agents only once `perform_seek` was there."""
         partitions = set(tps)
@@ -66,8 +74,7 @@ class CarefulConsumer(Consumer):
         committed = await super().seek_to_committed()
         uncommitted = [tp for tp, offset in committed.items() if not offset and not self._is_changelog_tp(tp)]
         if uncommitted:
-            for tp, offset in (await self.earliest_offsets(*uncommitted)).items():
-                await self.seek(tp, offset)
+            await self.seek_wait(await self.earliest_offsets(*uncommitted))
         return committed
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's signature

@@ -19,7 +19,7 @@ from ringfence_streams.kafka.connection import Connection, connection_of
 from ringfence_streams.kafka.specs import specs
 
 Json = dict[str, Any]
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
 def eventually(found: Callable[[], Any], what: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from tests.streams.app.workers import Workers
 
 @pytest.fixture(scope="module")
 def topics(kafka: str, request: pytest.FixtureRequest) -> Iterator[Topics]:
-    """Topics of two shards that belong to one module of tests."""
-    made = Topics(kafka, prefix_of(request.node.nodeid), shards=2)
+    """Topics of two shards that belong to one run of one module: the offsets of a group outlive its topics."""
+    made = Topics(kafka, f"{uuid.uuid4().hex[:8]}-{prefix_of(request.node.nodeid)}", shards=2)
     yield made
     made.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,12 @@ def receiver() -> Iterator[Receiver]:
 def call(topics: Topics, number: int, account: str, status: str = "called", level: str | None = "3") -> None:
     """Shard 0 publishes a decision about a call."""
     topics.say(0, MARGIN_CALLS, number, margin_call(0, number, account, status, level), account)
+
+
+def recorded(topics: Topics) -> int:
+    """How many alerts about alice are still to be sent, as the changelog says."""
+    rows = [record.value for record in topics.read("views-alerts-changelog") if record.key == f"{ALICE}|c1".encode()]
+    return len(json.loads(rows[-1])["pending"])
 
 
 def test_one_message_is_sent_per_case_and_level_although_the_receiver_fails(
@@ -64,6 +71,7 @@ def test_one_message_is_sent_per_case_and_level_although_the_receiver_fails(
     assert set(receiver.keys) == {f"{CAROL}|c1|3", *expected}
     eventually(lambda: worker.metric("ringfence_alerts_pending") == 1, "carol's is still pending")
     assert worker.metric("ringfence_alerts_total", result="accepted") == 2
+    eventually(lambda: recorded(topics) == 0, "the changelog says that alice's were accepted")
 
     worker.kill()
     receiver.answer = lambda _: 200

@@ -142,8 +142,10 @@ class Workers:
         return worker
 
     def end(self) -> None:
-        """End whatever still runs."""
+        """End whatever still runs.  What the workers said is shown with a test that failed."""
         for worker in self._started:
             if worker.process.poll() is None:
+                sys.stdout.write(f"{worker.url}/ready {worker.get('/ready').body.decode()}\n")
                 worker.resume()
                 worker.kill()
+            sys.stdout.write(worker.output.read_text()[-5_000:])
