@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # topics come and go, and it tells each time
     scale = QUICK if options.quick else FULL
+    if options.positions is not None:
+        scale = replace(scale, positions=options.positions)
     console = Console(highlight=False)
     console.width = max(console.width, WIDTH)
     stated = {**conditions(scale.name, options.seed), **_surroundings()}
@@ -76,6 +79,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", choices=NAMES, help="measure this; may be repeated")
     parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
+    parser.add_argument("--positions", type=int, metavar="N", help="open positions of the shard that is killed")
     parser.add_argument("--seed", type=int, default=1, help="seed of the load (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and their conditions there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the figures as a Markdown table there too")

@@ -33,7 +33,7 @@ FULL = Scale(
     profiled=50_000,
     calls=400,
     call_interval_s=0.05,
-    positions=1_000_000,
+    positions=200_000,
     tail=50_000,
 )
 QUICK = Scale(
