@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from ringfence_streams.localkafka.cluster import LocalCluster
+from ringfence_streams.localkafka.jars import locked
 from tests import kafka_cluster
 
 # The same counterexamples are looked for in every run, unless a search is asked for: a change is judged by what it
@@ -33,13 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker where the clusters of its run are."""
     node.workerinput[_PLACE] = str(kafka_cluster.place_of_this_run())
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on three brokers take turns in one process: the machine has room for one such cluster, not for several."""
-    for item in items:
-        if "three_brokers" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("three_brokers"))
 
 
 @pytest.fixture(scope="session")
@@ -69,16 +63,10 @@ def kafka_log(kafka: str, prefix: str) -> str:
     return f"kafka://{kafka}?prefix={prefix}"
 
 
-@pytest.fixture(scope="session")
-def _three_brokers(kafka_place: Path) -> Iterator[LocalCluster]:
-    cluster = kafka_cluster.cluster_in(kafka_place, "three", 3)
-    cluster.start()
-    yield cluster
-    cluster.delete()
-
-
 @pytest.fixture
-def three_brokers(_three_brokers: LocalCluster) -> Iterator[LocalCluster]:
-    """A cluster of three brokers, all running, for tests that kill some of them: what the last test killed is back."""
-    _three_brokers.start()
-    return _three_brokers
+def three_brokers(kafka_place: Path) -> Iterator[LocalCluster]:
+    """A cluster of three brokers, all running, that no other test uses at the same time: it may kill some of them."""
+    with locked(kafka_place / "three.lock"):
+        cluster = kafka_cluster.cluster_in(kafka_place, "three", 3)
+        cluster.start()
+        yield cluster

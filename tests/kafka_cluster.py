@@ -6,8 +6,8 @@ A run that was killed could not do that: the next one does.
 
 from __future__ import annotations
 
-import random
 import re
+import shutil
 import tempfile
 import zlib
 from os import getpid
@@ -17,15 +17,12 @@ from typing import Final
 import psutil
 
 from ringfence_streams.localkafka.cluster import LocalCluster, voters_of
-from ringfence_streams.localkafka.node import port_is_free
+from ringfence_streams.localkafka.temporary import free_ports
 
 _PLACES: Final = Path(tempfile.gettempdir())
 _NAME: Final = "ringfence-tests-kafka-"
 _JAVA: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Starts in half the processor time; a test does not run long enough to miss the better compiler."""
-
-_PORTS: Final = range(20_000, 32_000)
-"""Below those that the system gives to outgoing connections."""
 
 
 def place_of_this_run() -> Path:
@@ -42,10 +39,9 @@ def cluster_in(place: Path, name: str, brokers: int = 1) -> LocalCluster:
 
 def remove(place: Path) -> None:
     """Delete every cluster of a run, running or not."""
-    for folder in place.glob("*"):
-        LocalCluster(folder).delete()
-    if place.exists():
-        place.rmdir()
+    for record in place.glob("*/cluster.json"):
+        LocalCluster(record.parent).delete()
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def remove_forgotten() -> None:
@@ -53,12 +49,6 @@ def remove_forgotten() -> None:
     for place in _PLACES.glob(f"{_NAME}*"):
         if not psutil.pid_exists(int(place.name.removeprefix(_NAME))):
             remove(place)
-
-
-def free_ports(count: int) -> int:
-    """Return the first of so many consecutive ports on which nobody listens."""
-    ports = (random.SystemRandom().choice(_PORTS) for _ in range(1_000))
-    return next(port for port in ports if all(map(port_is_free, range(port, port + count))))
 
 
 def prefix_of(test: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import shutil
+import signal
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import psutil
 
 from ringfence_streams.localkafka.errors import ClusterDiffers, ClusterMissing
 from ringfence_streams.localkafka.jars import Watch, installed_jars, locked
@@ -136,10 +136,7 @@ class LocalCluster:
 
     def kill(self, node: int) -> None:
         """Kill one node as a power cut would.  The others go on."""
-        process = self.node(node).process()
-        if process is not None:
-            process.kill()
-            process.wait()
+        _end([self.node(node)], orderly=False)
 
     def stop(self) -> None:
         """Stop every node: with SIGTERM, and what has not ended after 15 s with SIGKILL."""
@@ -148,8 +145,8 @@ class LocalCluster:
 
     def delete(self) -> None:
         """Kill every node and delete the folder with data and logs: nothing is worth an orderly end any more."""
+        _end(self.nodes(), orderly=False)
         for node in self.nodes():
-            self.kill(node.node)
             shutil.rmtree(node.folder, ignore_errors=True)
         self._record.unlink(missing_ok=True)
         (self.folder / "lock").unlink(missing_ok=True)
@@ -234,11 +231,12 @@ def _random_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
-def _end(nodes: Iterable[Node]) -> None:
-    processes = [process for node in nodes if (process := node.process()) is not None]
-    for process in processes:
-        process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=_STOP_TIMEOUT_S)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive)
+def _end(nodes: Iterable[Node], *, orderly: bool = True) -> None:
+    """End the nodes that run: with SIGTERM and patience, or with SIGKILL."""
+    ending = [node for node in nodes if node.send(signal.SIGTERM if orderly else signal.SIGKILL)]
+    deadline_s = time.monotonic() + _STOP_TIMEOUT_S
+    # A process can be dead to its parent while threads of it still hold its ports.
+    while ending := [node for node in ending if node.process() is not None or node.taken_ports()]:
+        if time.monotonic() > deadline_s and not [node for node in ending if node.send(signal.SIGKILL)]:
+            return  # somebody else was quicker and has the port
+        time.sleep(_LOOK_S)

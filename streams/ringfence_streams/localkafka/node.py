@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -43,7 +45,7 @@ class Node:
         self.controller_port = controller_port
         """None for a node that only holds data; the others also vote on the cluster's metadata."""
         self.log = folder / "node.log"
-        self._data = folder / "data"
+        self.data = folder / "data"
         self._properties = folder / "server.properties"
         self._process_id = folder / "process_id"
 
@@ -51,22 +53,37 @@ class Node:
         """Return the running process, or None; a process that only inherited the number is not taken for it."""
         try:
             process = psutil.Process(int(self._process_id.read_text(encoding="ascii")))
+            if process.status() == psutil.STATUS_ZOMBIE:
+                with suppress(psutil.TimeoutExpired):  # it was started by another process, which may bury it
+                    process.wait(0)
+                return None
             command = process.cmdline()  # empty for the moment in which Java starts itself once more
-            mine = (not command or str(self._properties) in command) and process.status() != psutil.STATUS_ZOMBIE
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.ZombieProcess):
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
-        return process if mine else None
+        return process if not command or str(self._properties) in command else None
+
+    def send(self, number: signal.Signals) -> bool:
+        """Send a signal to the process; False if it does not run."""
+        process = self.process()
+        if process is None:
+            return False
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+        return True
 
     def status(self) -> NodeStatus:
         """Return what can be said of it now."""
         process = self.process()
-        return NodeStatus(self.node, self.port, process.pid if process else None, _disk_bytes(self._data))
+        return NodeStatus(self.node, self.port, process.pid if process else None, _disk_bytes(self.data))
+
+    def taken_ports(self) -> list[int]:
+        """Return the ports of this node on which somebody listens."""
+        return [port for port in (self.port, self.controller_port) if port and not port_is_free(port)]
 
     def require_ports(self) -> None:
         """Raise PortTaken when something else listens on a port of this node."""
-        for port in filter(None, (self.port, self.controller_port)):
-            if not port_is_free(port):
-                raise PortTaken(f"Port {port} of {HOST} is in use")
+        for port in self.taken_ports():
+            raise PortTaken(f"Port {port} of {HOST} is in use")
 
     def format(self, cluster_id: str, class_path: str, properties: dict[str, str]) -> None:
         """Write the properties, and make an empty data folder for this cluster unless there is one.
@@ -74,9 +91,9 @@ class Node:
         Raises NodeFailed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lines = {"log.dirs": str(self._data), **properties}
+        lines = {"log.dirs": str(self.data), **properties}
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()), encoding="utf-8")
-        if (self._data / "meta.properties").exists():
+        if (self.data / "meta.properties").exists():
             return
         tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config", str(self._properties)]
         command = [str(JAVA), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path, *tool]

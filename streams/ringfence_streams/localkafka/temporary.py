@@ -26,7 +26,7 @@ def temporary_cluster(
     `watch` is told how many jars of how many are there, while they are downloaded.
     """
     with tempfile.TemporaryDirectory(prefix="ringfence-kafka-") as folder:
-        cluster = LocalCluster(Path(folder) / "cluster", port=_free_ports(2), settings=settings)
+        cluster = LocalCluster(Path(folder) / "cluster", port=free_ports(2), settings=settings)
         try:
             cluster.start(watch)
             yield cluster
@@ -34,7 +34,7 @@ def temporary_cluster(
             cluster.delete()
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of so many consecutive ports on which nobody listens."""
     ports = (random.SystemRandom().choice(_PORTS) for _ in range(1_000))
     return next(port for port in ports if all(map(port_is_free, range(port, port + count))))
