@@ -29,6 +29,10 @@ def main(
     out: Annotated[
         Path, typer.Option(help="Directory of log and report.", show_default="out/ in the repository")
     ] = REPOSITORY / "out",
+    *,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="Then fold the same inputs over Apache Kafka, started and stopped here.")
+    ] = False,
 ) -> None:
     """Four perpetuals on the real prices of a crash, with generated accounts; every decision is Ringfence's."""
     from_us = int(begin.replace(tzinfo=UTC).timestamp()) * SECOND_US
@@ -36,9 +40,27 @@ def main(
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     try:
         asyncio.run(run(options, console))
+        if kafka:
+            _replay(options, console)
     except (LogError, Divergence, NoPrices) as error:
         console.print(f"[red]{error}[/]")
         raise typer.Exit(1) from None
+
+
+def _replay(options: Options, console: Console) -> None:
+    from examples.crash import replay  # noqa: PLC0415 -- it needs libraries that the run alone does not
+    from ringfence_streams.localkafka.errors import LocalKafkaError  # noqa: PLC0415 -- the same
+
+    try:
+        cluster = replay.start_cluster(options.out, console)
+        try:
+            replayed = asyncio.run(replay.replay_file(options.log, cluster))
+        finally:
+            cluster.stop()
+    except (LocalKafkaError, replay.OtherDecisions) as error:
+        console.print(f"[red]{error}[/]")
+        raise typer.Exit(1) from None
+    replay.show(console, replayed, cluster)
 
 
 if __name__ == "__main__":
