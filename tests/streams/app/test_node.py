@@ -113,6 +113,12 @@ def test_what_is_unknown_is_answered_with_404_and_its_own_code(node: Worker, pat
     assert (answer.status, answer.json["error"]["code"]) == (status, code)
 
 
+def test_the_server_is_only_read(node: Worker) -> None:
+    """Whatever would change something is answered with 405, coded like every other error."""
+    answer = node.get("/calls", method="DELETE")
+    assert (answer.status, answer.json["error"]["code"]) == (405, "method_not_allowed")
+
+
 def test_the_metrics_are_those_of_the_table_in_the_guide(node: Worker) -> None:
     """Names and labels are those of the documentation, none more or less; the numbers are those of the story."""
     told = set(re.findall(r"^# TYPE (\S+)", node.get("/metrics").body.decode(), re.MULTILINE))

@@ -69,10 +69,11 @@ class Worker:
                 stderr=output,
             )
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str, method: str = "GET") -> Answer:
         """Ask its web server; status 0 when it does not answer."""
         try:
-            with _opener.open(self.url + path, timeout=5) as answer:
+            request = urllib.request.Request(self.url + path, method=method)  # noqa: S310 -- the worker's own address
+            with _opener.open(request, timeout=5) as answer:
                 return Answer(answer.status, answer.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read(), error.headers.get("Location"))
