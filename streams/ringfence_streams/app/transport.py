@@ -1,8 +1,8 @@
 """Faust's Kafka consumer, with its accounting of offsets replaced: Faust's own loses records in a rebalance.
 
 What was fetched and not yet handled when partitions move is thrown away, and read again from the committed offset.
-In faust-streaming 0.15 four things go wrong with that, each seen as a lost record when workers join and leave under
-load:
+In faust-streaming 0.15 that goes wrong in four places.  The first two were seen as lost records, when workers joined
+and died while thousands of records were on their way; the others stand in its source:
 
 - a partition of which nothing was committed stays where the fetching was;
 - partitions are fetched again before they are sought, and a fetch that was under way meanwhile is delivered too;
