@@ -7,6 +7,7 @@ A page's fenced blocks are read in order; the words after the first of a fence s
     ```jsonl state       lines of what `ringfence fold --state` prints now; any selection, in any order
     ```sh                commands, run in one empty folder per page; the status of each must be 0
     ```python            a program, run in the same folder
+    ```sh kafka          the same, and python kafka, with RINGFENCE_LOG naming a log of the page's own on a real Kafka
     ```text output       what the commands or the program above print, to the last character
     ```jsonl output      the same as lines of JSON
 
@@ -18,12 +19,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from ringfence_streams.localkafka.cluster import LocalCluster
+from ringfence_streams.localkafka.temporary import free_ports
 from tests.core.agreement import agree
 from tests.core.engines import FoldEngine, Json
 from tests.test_tidy import ROOT, repository_files
@@ -54,8 +57,11 @@ def blocks(text: str) -> Iterator[Block]:
 class Reader:
     """Reads one page as its reader would, believing nothing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kafka_log: Callable[[], str]) -> None:
         self._folder = folder
+        self._kafka_log = kafka_log
+        self._state = folder / ".state"
+        self._own_kafka = {"XDG_STATE_HOME": str(self._state), "RINGFENCE_KAFKA_PORT": str(free_ports(6))}
         self._heading: str | None = None
         self._engine = FoldEngine()
         self._decisions: list[Json] = []
@@ -69,6 +75,11 @@ class Reader:
                 self._heading, self._engine = block.heading, FoldEngine()
             self._take(block)
         self.turn()
+
+    def leave(self) -> None:
+        """Stop a Kafka that the page started, however far it came."""
+        for record in self._state.glob("ringfence/kafka/cluster.json"):
+            LocalCluster(record.parent).delete()
 
     def turn(self) -> None:
         """Nothing that was decided may have been left out."""
@@ -90,21 +101,27 @@ class Reader:
                 state = {name_of(line): line for line in self._engine.statement()}
                 expected = [json.loads(line) for line in block.body.splitlines()]
                 agree([state[name_of(line)] for line in expected], expected, block.heading)
-            case "sh":
-                self._run(["bash", "-euo", "pipefail", "-c", block.body])
+            case "sh" | "sh kafka":
+                self._run(["bash", "-euo", "pipefail", "-c", block.body], on_kafka=block.kind.endswith("kafka"))
             case "python":
                 self._run([sys.executable, "-W", "error", "-c", block.body])
+            case "python kafka":
+                self._run([sys.executable, "-c", block.body], on_kafka=True)
             case "text output":
                 assert self._printed == block.body, block.heading
             case "jsonl output":
                 printed = [json.loads(line) for line in self._printed.splitlines()]
                 agree(printed, [json.loads(line) for line in block.body.splitlines()], block.heading)
 
-    def _run(self, command: list[str]) -> None:
+    def _run(self, command: list[str], *, on_kafka: bool = False) -> None:
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        done = subprocess.run(
-            command, cwd=self._folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-        )
+        environment = {
+            **os.environ,
+            **self._own_kafka,
+            "PATH": path,
+            **({"RINGFENCE_LOG": self._kafka_log()} if on_kafka else {}),
+        }
+        done = subprocess.run(command, cwd=self._folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{self._heading}: {command[-1]}{done.stdout}{done.stderr}"
         self._printed = done.stdout
 
@@ -121,9 +138,13 @@ def name_of(line: Json) -> tuple[object, object]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_example_does_what_the_page_says(page: str, tmp_path: Path) -> None:
+def test_every_example_does_what_the_page_says(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """A reader who tries the examples of a page sees exactly what it promises."""
-    Reader(tmp_path).read((ROOT / page).read_text(encoding="utf-8"))
+    reader = Reader(tmp_path, lambda: str(request.getfixturevalue("kafka_log")))
+    try:
+        reader.read((ROOT / page).read_text(encoding="utf-8"))
+    finally:
+        reader.leave()
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("docs/reference/")])
@@ -149,4 +170,4 @@ WRONG = [
 def test_a_wrong_example_is_reported(text: str, tmp_path: Path) -> None:
     """A decision that does not come, one that is left out, another state, a failing command, another output."""
     with pytest.raises((AssertionError, KeyError)):
-        Reader(tmp_path).read(text)
+        Reader(tmp_path, str).read(text)

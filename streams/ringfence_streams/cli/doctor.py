@@ -30,8 +30,9 @@ def doctor(*, log: ClusterOption = None, as_json: JsonOption = False) -> None:
     and the owners' clocks, which is why a frame of each shard is waited for, at most three seconds.  The state is
     folded from the last snapshot.  Nothing is written.  The exit status is 1 when anything needs a person.
 
-    ```sh
-    ringfence doctor --log kafka://localhost:9092
+    ```sh kafka
+    ringfence topics create
+    ringfence doctor
     ```
     """
     tune_garbage_collection()

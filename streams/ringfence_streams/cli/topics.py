@@ -55,8 +55,8 @@ def create(
     The number of partitions never changes: it decides which shard owns an account.  Where the journal exists, its
     partitions are the default of `--shards`.
 
-    ```sh
-    ringfence topics create --log kafka://localhost:9092 --shards 4
+    ```sh kafka
+    ringfence topics create --shards 4
     ```
     """
     retention_us = None if input_retention is None else duration_us("--input-retention", input_retention)
@@ -78,8 +78,8 @@ def create(
 def describe(*, log: ClusterOption = None, as_json: JsonOption = False) -> None:
     """Show the topics as they are: partitions, copies, settings, records.
 
-    ```sh
-    ringfence topics describe --log kafka://localhost:9092
+    ```sh kafka
+    ringfence topics describe
     ```
     """
     with connected(log) as connection:
@@ -109,8 +109,8 @@ def check(
     An error is what an engine refuses to start with, and the exit status is 1.  A warning can wait.  Each finding has
     a stable code and says what to do.
 
-    ```sh
-    ringfence topics check --log kafka://localhost:9092
+    ```sh kafka
+    ringfence topics check
     ```
     """
     with connected(log) as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.errors import (
     AuthorizationError,
+    CoordinatorNotAvailableError,
     InvalidConfigurationError,
     InvalidReplicationFactorError,
     KafkaError,
@@ -29,6 +31,7 @@ from ringfence_streams.kafka.specs import MAX_MESSAGE_BYTES, TopicSpec
 
 TIMEOUT_MS: Final = 10_000
 """A cluster that does not answer for so long counts as unreachable."""
+_PAUSE_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +164,16 @@ class Administration:
 
     def members(self, group: str) -> list[Member]:
         """The processes in a consumer group, and which partitions of any topic are assigned to each."""
+        deadline = time.monotonic() + TIMEOUT_MS / 1_000
         with self._told():
-            described = self._client.describe_groups([group])[group]
+            while True:
+                try:
+                    described = self._client.describe_groups([group])[group]
+                    break
+                except CoordinatorNotAvailableError:  # a new cluster makes its topic of groups when first asked
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_PAUSE_S)
         return [
             Member(
                 member["client_id"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -19,6 +21,7 @@ from ringfence_streams.kafka.suitability import check_health, check_start, check
 from ringfence_streams.motion import MotionSettings
 from tests.streams.command import Json, call, eventually, objects, ringfence
 from tests.streams.kafka.conftest import KafkaFolder
+from tests.test_tidy import ROOT
 
 
 def findings(on_kafka: KafkaFolder, *arguments: str, status: int) -> list[Json]:
@@ -282,3 +285,19 @@ def test_topics_may_have_other_names(
     with Administration(on_kafka.connection) as administration:
         assert set(administration.topics(ROLES)) == set(ROLES) - {"fills"}
     assert json.loads(on_kafka.topics("create", "--json").stdout.splitlines()[4])["result"] == "there"
+
+
+def test_every_finding_is_explained_and_no_other() -> None:
+    """The tables of the guide have the codes of the source, each as bad as it can be there."""
+    used: dict[str, set[str]] = {}
+    for name in ("suitability", "diagnosis"):
+        source = (ROOT / "streams/ringfence_streams/kafka" / f"{name}.py").read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Call(
+                    func=ast.Name(id="error" | "warning" | "finding" as kind), args=[ast.Constant(str(code)), *_]
+                ):
+                    used.setdefault(code, set()).update({"error", "warning"} if kind == "finding" else {kind})
+    guide = (ROOT / "docs/guide/checking-a-cluster.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (error|warning|error, warning) \|", guide, flags=re.MULTILINE)
+    assert {code: set(severities.split(", ")) for code, severities in rows} == used
