@@ -66,6 +66,10 @@ class Feed(Protocol):
         """Return when something may be readable, at the latest after `timeout_us`."""
         ...
 
+    async def refresh(self) -> None:
+        """Learn what is there now: what was appended before this call counts as known."""
+        ...
+
     async def close(self) -> None:
         """Give back what reading ahead holds."""
         ...

@@ -13,7 +13,6 @@ from ringfence_streams.motion import MotionSettings
 from ringfence_streams.port import Log, Replicas
 from ringfence_streams.shard import Shard
 
-
 _LEASES: Final = 2
 """An owner that lives shows it within so many leases."""
 

@@ -299,6 +299,9 @@ class MemoryFeed:
         """Return after the next append anywhere, or when the time is over."""
         await self._client.wait(timeout_us)
 
+    async def refresh(self) -> None:
+        """Every read looks anew."""
+
     async def close(self) -> None:
         """Nothing is read ahead."""
 

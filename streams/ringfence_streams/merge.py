@@ -43,6 +43,10 @@ class MergingReader:
         """Return when something was appended, at the latest after `timeout_us`."""
         await self._feed.wait(timeout_us)
 
+    async def refresh(self) -> None:
+        """Learn what is there now."""
+        await self._feed.refresh()
+
     async def close(self) -> None:
         """Read no further ahead."""
         await self._feed.close()

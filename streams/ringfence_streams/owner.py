@@ -73,6 +73,10 @@ class Owner:
         self.state.note(entry.frame, entry.head, outcomes)
         await self.ownership.publish_outstanding(self._standing)  # V4, V5
 
+    async def refresh(self) -> None:
+        """Learn what the sources hold now."""
+        await self._reader.refresh()
+
     async def advance(self) -> bool:
         """Commit one frame of what is readable now; returns whether there was anything."""
         records = await self._reader.read(self._motion.batch_inputs, self._motion.batch_bytes)  # step 1

@@ -199,6 +199,10 @@ class SourceReader(Protocol):
         """Return when records may be readable, at the latest after `timeout_us`."""
         ...
 
+    async def refresh(self) -> None:
+        """Learn what is there now: what was published before this call will be read before `read` gives nothing."""
+        ...
+
     async def close(self) -> None:
         """Read no further ahead."""
         ...

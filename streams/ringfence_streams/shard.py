@@ -102,6 +102,7 @@ class Shard:
         while True:
             try:
                 owner = self._owner or await self._claimed()
+                await owner.refresh()
                 while await owner.advance():
                     pass
                 await owner.finish()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -124,14 +124,15 @@ class MemoryStorage:
         self._broker.partition(topic, 0).damaged.clear()
 
 
-STORAGES: dict[str, Callable[[Path, int], Storage]] = {"sqlite": SqliteStorage, "memory": MemoryStorage}
+Storages = Mapping[str, Callable[[Path, int], Storage]]
+"""Makes every kind of storage, in a folder and for a number of shards."""
 
 
 def messages(count: int, first: int = 1) -> list[Message]:
-    """Inputs on several topics, in order of time."""
+    """Inputs on several topics, a millisecond apart: a broker's clock is no finer."""
     topics = (FILLS, TICKS, DEPOSITS)
     return [
-        Message(topics[number % 3], f"key {number % 4}", f"{'abc'[number % 3]} input {number}".encode(), number)
+        Message(topics[number % 3], f"key {number % 4}", f"{'abc'[number % 3]} input {number}".encode(), 1_000 * number)
         for number in range(first, first + count)
     ]
 

@@ -1,11 +1,14 @@
 """What several claims about the motion and its command line begin with."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.streams.adapters import STORAGES, Storage
+from tests import kafka_cluster
+from tests.streams.adapters import MemoryStorage, SqliteStorage, Storage, Storages
 from tests.streams.command import Folder
+from tests.streams.kafka.storage import KafkaStorage
 
 
 @pytest.fixture
@@ -14,7 +17,24 @@ def folder(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Folder:
     return Folder(tmp_path, capfdbinary)
 
 
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+@pytest.fixture
+def storages(kafka: str, kafka_place: Path, prefix: str) -> Storages:
+    """Every kind of log."""
+    data = kafka_cluster.cluster_in(kafka_place, "shared").node(1).data
+    return {
+        "sqlite": SqliteStorage,
+        "memory": MemoryStorage,
+        "kafka": partial(KafkaStorage, kafka, data, prefix),
+    }
+
+
+@pytest.fixture(params=["sqlite", "memory", "kafka"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The name of each kind of log."""
+    return str(request.param)
+
+
+@pytest.fixture
+def storage(kind: str, storages: Storages, tmp_path: Path) -> Storage:
     """Every kind of log, for one shard."""
-    return STORAGES[request.param](tmp_path, 1)
+    return storages[kind](tmp_path, 1)

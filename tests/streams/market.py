@@ -12,12 +12,12 @@ from ringfence_streams.port import Message
 
 
 def market_messages(ticks: int) -> list[Message]:
-    """The market as messages, each a microsecond after the one before."""
+    """The market as messages, each a millisecond after the one before."""
     lines = [json.dumps(event).encode() for event in market(random.Random(7), ticks)]
     events = [decode_input(line) for line in lines]
     return [
-        Message(INPUT_TOPIC[type(event)], key_of(event), line, number)
-        for number, (event, line) in enumerate(zip(events, lines, strict=True))
+        Message(INPUT_TOPIC[type(event)], key_of(event), line, 1_000 * number)
+        for number, (event, line) in enumerate(zip(events, lines, strict=True), 1)
     ]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from ringfence_schemas.frames import Settings, decode_frame
 from ringfence_schemas.partitioning import partition_of
 from ringfence_schemas.topics import (
@@ -22,16 +20,16 @@ from ringfence_streams.follower import ChainState, Follower
 from ringfence_streams.motion import MotionSettings
 from ringfence_streams.port import Log, Message
 from ringfence_streams.recovery import recover
-from tests.streams.adapters import MOTION, STORAGES, Storage, engine, messages, with_log
+from tests.streams.adapters import MOTION, Storage, Storages, engine, messages, with_log
 from tests.streams.counting import CountingReplica, CountingReplicas
 from tests.streams.market import market_messages
+from tests.streams.whole import whole
 from tests.streams.world import audit
 
 
-@pytest.mark.parametrize("kind", STORAGES)
-def test_shards_fold_their_own_accounts_and_all_ticks(kind: str, tmp_path: Path) -> None:
+def test_shards_fold_their_own_accounts_and_all_ticks(kind: str, storages: Storages, tmp_path: Path) -> None:
     """A shard reads one partition of each account topic and the whole of the others; outcomes stay on its partition."""
-    storage = STORAGES[kind](tmp_path, 3)
+    storage = storages[kind](tmp_path, 3)
 
     async def action(log: Log) -> None:
         await log.publish(messages(60))
@@ -48,13 +46,13 @@ def test_shards_fold_their_own_accounts_and_all_ticks(kind: str, tmp_path: Path)
             replica = follower.state.replica
             assert isinstance(replica, CountingReplica)
             assert sum(replica.state.counts.values()) == len(own)
-            assert {r.partition for r in await log.read(POSITIONS, shard, 0, 100)} == {shard}
+            assert {r.partition for r in await whole(log, POSITIONS, shard)} == {shard}
 
     with_log(storage, action)
 
 
-def test_results_do_not_depend_on_how_inputs_were_batched(tmp_path: Path) -> None:
-    """A13: both logs and several batch sizes give one state and the same decisions, byte for byte."""
+def test_results_do_not_depend_on_how_inputs_were_batched(storages: Storages, tmp_path: Path) -> None:
+    """A13: every log and several batch sizes give one state and the same decisions, byte for byte."""
     results = set()
 
     async def fold_all(log: Log, motion: MotionSettings) -> None:
@@ -63,10 +61,10 @@ def test_results_do_not_depend_on_how_inputs_were_batched(tmp_path: Path) -> Non
         await running.drain()
         await running.release()
         follower = await audit(log, Settings(), 40)
-        decisions = tuple(record.value for record in await log.read(LIQUIDATIONS, 0, 0, 100))
+        decisions = tuple(record.value for record in await whole(log, LIQUIDATIONS, 0))
         results.add((follower.state.replica.digest(), decisions))
 
-    for kind, make in STORAGES.items():
+    for kind, make in storages.items():
         for batch in (1, 7, 1_000):
             folder = tmp_path / f"{kind}-{batch}"
             folder.mkdir()
@@ -74,7 +72,7 @@ def test_results_do_not_depend_on_how_inputs_were_batched(tmp_path: Path) -> Non
     assert len(results) == 1
 
 
-def test_the_margin_engine_gives_the_same_over_every_log_and_every_history(tmp_path: Path) -> None:
+def test_the_margin_engine_gives_the_same_over_every_log_and_every_history(storages: Storages, tmp_path: Path) -> None:
     """Refold equals live: whatever the log, the batches and the kills, one state, one ledger, the same decisions."""
     results = set()
     messages = market_messages(600)
@@ -90,12 +88,12 @@ def test_the_margin_engine_gives_the_same_over_every_log_and_every_history(tmp_p
         await refolded.catch_up(log)
         assert refolded.state.replica.digest() == live.state.replica.digest()
         assert refolded.frames >= live.frames
-        decisions = [r.value for topic in DECISION_TOPICS for r in await log.read(topic, 0, 0, 10_000)]
-        views = {(r.topic, r.key): r.value for topic in VIEW_TOPICS for r in await log.read(topic, 0, 0, 10_000)}
+        decisions = [r.value for topic in DECISION_TOPICS for r in await whole(log, topic, 0)]
+        views = {(r.topic, r.key): r.value for topic in VIEW_TOPICS for r in await whole(log, topic, 0)}
         assert len(decisions) > 20, "the market was eventful"
         results.add((live.state.replica.digest(), tuple(decisions), tuple(sorted(views))))
 
-    for kind, make in STORAGES.items():
+    for kind, make in storages.items():
         for batch in (11, 1_000):
             folder = tmp_path / f"{kind}-{batch}"
             folder.mkdir()
@@ -144,7 +142,7 @@ def test_outcomes_carry_the_headers_of_cloudevents(storage: Storage) -> None:
             "ce_subject": b"b",
             "content-type": b"application/json",
         }
-        view = dict((await log.read(POSITIONS, 0, 0, 9))[-1].headers)
+        view = dict((await whole(log, POSITIONS, 0))[-1].headers)
         assert (view["version"], view["shard"]) == (b"3", b"0")
 
     with_log(storage, action)

@@ -24,6 +24,7 @@ from ringfence_streams.port import Entry, Log, Message, Source, Standing
 from ringfence_streams.shard import Shard
 from tests.streams.adapters import MOTION, Storage, engine, messages, with_log
 from tests.streams.counting import CountingReplicas
+from tests.streams.whole import whole
 from tests.streams.world import audit
 
 EMPTY = Standing(ROOT, 0, {}, {}, ())
@@ -47,10 +48,10 @@ def test_inputs_read_back_as_they_were_published(storage: Storage) -> None:
     """Each topic keeps its inputs in the order of publication, with key, time, value and trace."""
 
     async def action(log: Log) -> None:
-        traced = Message(TICKS, "X", b"1", 7, traceparent="00-trace-span-01")
-        assert await log.publish([traced, Message(FILLS, "alice", b"2", 8), Message(TICKS, "Y", b"3", 9)]) == 3
+        traced = Message(TICKS, "X", b"1", 7_000, traceparent="00-trace-span-01")
+        assert await log.publish([traced, Message(FILLS, "alice", b"2", 8_000), Message(TICKS, "Y", b"3", 9_000)]) == 3
         first, second = await log.read(TICKS, 0, 0, 10)
-        assert (first.offset, first.key, first.value, first.timestamp_us) == (0, b"X", b"1", 7)
+        assert (first.offset, first.key, first.value, first.timestamp_us) == (0, b"X", b"1", 7_000)
         assert first.headers == (("traceparent", b"00-trace-span-01"),)
         assert (second.offset, second.key, second.value, second.headers) == (1, b"Y", b"3", ())
         assert await log.bounds(TICKS, 0) == (0, 2)
@@ -67,17 +68,17 @@ def test_a_shard_reads_on_exactly_where_the_journal_says(storage: Storage) -> No
         await log.check(Settings())
         await log.publish(messages(20))
         everything = await log.reader(0, {}).read(100, 10**6)
-        assert [record.timestamp_us for record in everything] == list(range(1, 21))
+        assert [record.timestamp_us for record in everything] == list(range(1_000, 21_000, 1_000))
         positions: dict[Source, SourceRange] = {}
         for record in everything[:7]:
             source = Source(record.topic, record.partition)
             positions[source] = SourceRange(*source, 0, record.offset + 1, record.offset, bytes(16))
         rest = log.reader(0, positions)
-        assert [r.timestamp_us for r in await rest.read(100, 10**6)] == list(range(8, 21))
+        assert [r.timestamp_us for r in await rest.read(100, 10**6)] == list(range(8_000, 21_000, 1_000))
         assert await rest.read(100, 10**6) == []
         await log.publish(messages(2, 21))
-        await rest.wait(1)
-        assert [r.timestamp_us for r in await rest.read(100, 10**6)] == [21, 22]
+        await rest.wait(1_000_000)
+        assert [r.timestamp_us for r in await rest.read(100, 10**6)] == [21_000, 22_000]
 
     with_log(storage, action)
 
@@ -106,7 +107,7 @@ def test_everything_readable_is_committed_and_published_when_a_step_returns(stor
         for number, message in enumerate(messages(9), 1):
             await log.publish([message])
             assert await loop.drain() == 1
-            decisions = await log.read(LIQUIDATIONS if number % 2 else MARGIN_CALLS, 0, 0, 100)
+            decisions = await whole(log, LIQUIDATIONS if number % 2 else MARGIN_CALLS, 0)
             assert len(decisions) == (number + 1) // 2
         assert await loop.drain() == 0
         await loop.release()
@@ -199,11 +200,12 @@ def test_what_a_log_meets_by_construction_needs_no_settling(storage: Storage) ->
         await log.publish(messages(1, 4))
         storage.delay()
         assert shard._owner is not None
-        await shard._owner.advance()
+        await shard._owner.refresh()
+        assert await shard._owner.advance()
         ownership, seq = shard._owner.ownership, shard._owner.state.head.seq
         assert (ownership.committed()[0].seq == seq) == ("W4" in storage.by_construction)
         assert (ownership.acknowledged_seq() == seq) == ("P5" in storage.by_construction)
-        published = await log.read(MARGIN_CALLS, 0, 0, 10)
+        published = await whole(log, MARGIN_CALLS, 0)
         assert (len(published) == 2) == ("V5" in storage.by_construction)
 
     with_log(storage, action)
@@ -217,7 +219,7 @@ def test_the_epoch_frame_carries_everything_that_steers_the_fold(storage: Storag
         running = Engine(log, [settings], CountingReplicas(), motion=MOTION)
         await running.drain()
         await running.release()
-        epoch, release = [decode_frame(record.value or b"") for record in await log.read_journal(0, 0, 10)]
+        epoch, release = [decode_frame(record.value or b"") for record in await whole(log, JOURNAL, 0)]
         assert epoch.opening is not None
         assert epoch.opening.settings == settings
         assert len(epoch.opening.session) == 16

@@ -21,6 +21,7 @@ from ringfence_streams.motion import MotionSettings
 from ringfence_streams.port import Log, Record, Source
 from ringfence_streams.shard import Mode, Shard
 from tests.streams.counting import CountingReplica, CountingReplicas
+from tests.streams.whole import whole
 
 MOTION = MotionSettings(
     batch_inputs=3, in_flight=2, heartbeat_us=1_000, poll_us=1_000, lease_us=3_000, stalled_us=50_000, snapshot_every=4
@@ -210,7 +211,7 @@ async def audit(log: Log, settings: Settings, written: int) -> Follower:
     chain: list[Record] = []
     given: dict[tuple[str, int, str], bytes | None] = {}
     reached: dict[Source, int] = {}
-    for record in await log.read_journal(settings.shard, 0, 1_000_000):
+    for record in await whole(log, JOURNAL, settings.shard):
         outcomes = follower.take(record)  # V2: digests are compared here
         if outcomes is None:
             continue
@@ -231,7 +232,7 @@ async def audit(log: Log, settings: Settings, written: int) -> Follower:
 async def _check_decisions(log: Log, shard: int, topic: str, given: dict[tuple[str, int, str], bytes | None]) -> None:
     """A subscriber sees every decision once, in order; whatever came twice came byte for byte."""
     last = 0
-    for record in await log.read(topic, shard, 0, 1_000_000):
+    for record in await whole(log, topic, shard):
         headers = dict(record.headers)
         number = parse_decision_id(headers["ce_id"].decode())[1]
         assert number <= last + 1, f"a gap before {number} on {topic}"
@@ -247,7 +248,7 @@ async def _check_views(log: Log, shard: int, given: dict[tuple[str, int, str], b
         if topic == POSITIONS:
             newest[key] = max(version, newest.get(key, 0))
     compacted: dict[str, bytes | None] = {}
-    for record in await log.read(POSITIONS, shard, 0, 1_000_000):
+    for record in await whole(log, POSITIONS, shard):
         key = (record.key or b"").decode()
         version = int(dict(record.headers)["version"])
         assert given[POSITIONS, version, key] == record.value, "published and on the chain agree"

@@ -30,6 +30,8 @@ class KafkaBroker:
         self._owners = Owners(connection)
         self._cursors: dict[int, Cursor] = {}
         self._locks: dict[int, asyncio.Lock] = {}
+        self._users: set[KafkaProducer | KafkaFeed] = set()
+        """What has connections of its own and has not ended yet."""
         self._answered = False
         """Whether there ever was an answer: an address at which nobody is, is told at once and not waited for."""
 
@@ -63,14 +65,20 @@ class KafkaBroker:
 
     def producer(self) -> KafkaProducer:
         """A new session."""
-        return KafkaProducer(self.connection)
+        producer = KafkaProducer(self.connection, self._users.discard)
+        self._users.add(producer)
+        return producer
 
     def feed(self, positions: Mapping[Source, int | None]) -> KafkaFeed:
         """A reader of these partitions."""
-        return KafkaFeed(self.connection, positions)
+        feed = KafkaFeed(self.connection, positions, self._users.discard)
+        self._users.add(feed)
+        return feed
 
     async def close(self) -> None:
         """Leave the owners' group and end every connection."""
+        for user in list(self._users):
+            await user.close()
         await self._owners.leave()
         await asyncio.gather(*(cursor.close() for cursor in self._cursors.values()))
 

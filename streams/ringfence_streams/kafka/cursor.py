@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -62,6 +62,15 @@ class Cursor:
 
         Raises RecordsLost when the partition does not hold that offset, and JournalDamaged for a wrong checksum.
         """
+        try:
+            return await self._read(source, offset, records)
+        except JournalDamaged:
+            self._source = None  # aiokafka would go on after the damage
+            if records == 1:
+                raise
+            return await self.read(source, offset, 1)  # what stands before the damage is sound
+
+    async def _read(self, source: Source, offset: int, records: int) -> list[Record]:
         consumer = await self._started()
         if source != self._source or not self._resume <= offset <= self._next:
             await self._seek(consumer, source, offset)
@@ -84,6 +93,16 @@ class Cursor:
         """What the last partition read has next, waiting for it; empty after `timeout_us`."""
         consumer = await self._started()
         return await self._take(consumer, None, wait=True, timeout_ms=max(1, timeout_us // 1_000))
+
+    async def refresh(self) -> None:
+        """Learn where the partition that is read ends now."""
+        if self._source is not None:
+            self._end = (await self.bounds(self._source)).end
+
+    @property
+    def unread(self) -> bool:
+        """Whether records are known to be there that were not read yet."""
+        return self._next < self._end
 
     async def close(self) -> None:
         """End the consumer."""
@@ -114,7 +133,7 @@ class Cursor:
         except OffsetOutOfRangeError as error:
             raise RecordsLost(f"{source.topic}/{source.partition} does not hold offset {self._next}") from error
         except CorruptRecordException as error:
-            where = f"Record {source.topic}/{source.partition}@{self._next} or one after it"
+            where = f"Record {source.topic}/{source.partition}@{self._next}"
             raise JournalDamaged(f"{where}: its checksum does not fit") from error
         except TopicAuthorizationFailedError as error:
             raise LogUnavailable(f"Topic {source.topic} may not be read: {error!r}") from error
@@ -157,7 +176,14 @@ def record_of(source: Source, record: ConsumerRecord) -> Record:
 class KafkaFeed:
     """Several partitions, each read forward by a cursor of its own."""
 
-    def __init__(self, connection: Connection, positions: Mapping[Source, int | None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        positions: Mapping[Source, int | None],
+        ended: Callable[[KafkaFeed], None] = lambda _: None,
+    ) -> None:
+        """`ended`: called when its consumers have ended."""
+        self._tell_ended = ended
         self._cursors = {source: Cursor(connection, follows=True) for source in positions}
         self._next = dict(positions)
         self._ahead: dict[Source, deque[Record]] = {source: deque() for source in positions}
@@ -165,6 +191,8 @@ class KafkaFeed:
 
     async def read(self, source: Source, records: int) -> Sequence[Record]:
         """The next records of one source; empty only when none is known to be unread."""
+        if self._cursors[source].unread and source in self._waits:
+            await asyncio.wait([self._waits[source]])
         self._collect(source)
         ahead = self._ahead[source]
         if ahead:
@@ -186,12 +214,17 @@ class KafkaFeed:
                 self._waits[source] = asyncio.ensure_future(cursor.wait(timeout_us))
         await asyncio.wait(self._waits.values(), return_when=asyncio.FIRST_COMPLETED)
 
+    async def refresh(self) -> None:
+        """Learn where every source ends now."""
+        await asyncio.gather(*(cursor.refresh() for cursor in self._cursors.values()))
+
     async def close(self) -> None:
         """End every consumer."""
         for waiting in self._waits.values():
             waiting.cancel()
         await asyncio.gather(*self._waits.values(), return_exceptions=True)
         await asyncio.gather(*(cursor.close() for cursor in self._cursors.values()))
+        self._tell_ended(self)
 
     def _collect(self, source: Source) -> None:
         """Take over what waiting for a source brought."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -106,8 +106,10 @@ class _Lane:
 class KafkaProducer:
     """One producer session (W1): what it sends to one partition arrives in order, once or not at all, possibly late."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, ended: Callable[[KafkaProducer], None] = lambda _: None) -> None:
+        """`ended`: called when the session has."""
         self._connection = connection
+        self._tell_ended = ended
         self._producer = _Session(
             **connection.for_aiokafka(),
             enable_idempotence=True,
@@ -157,6 +159,11 @@ class KafkaProducer:
         for task in [lane.task for lane in self._lanes.values()] + ([self._starting] if self._starting else []):
             with suppress(asyncio.CancelledError, KafkaError):
                 await task
+        self._tell_ended(self)
+
+    async def close(self) -> None:
+        """The same: whoever waits for acknowledgements has done so before."""
+        await self.cancel()
 
     def _put(self, lane: _Lane, batch: Any) -> asyncio.Future[int | None]:
         batch.close()
