@@ -55,7 +55,7 @@ bench: $(INSTALLED) ## Measure the speed of the fold and of the logs on this mac
 	@$(BIN)/python -m benchmarks
 
 .PHONY: run-kafka
-run-kafka: $(INSTALLED) ## The same crash over a real Kafka broker, started and stopped here (no Docker, no Java)
+run-kafka: $(INSTALLED) ## The same, and its inputs once more over a real Kafka, started and stopped here (no Docker, no Java)
 	@$(BIN)/python -m examples.crash --kafka
 
 .PHONY: bench-kafka

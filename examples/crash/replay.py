@@ -75,7 +75,7 @@ async def replay(run: Log, kafka: Log) -> Replayed:
     """Publish, fold and verify, then compare.  Raises OtherDecisions, Divergence, LogError."""
     began = time.monotonic()
     inputs = 0
-    async for messages in _inputs(run):
+    async for messages in inputs_of(run):
         inputs += await kafka.publish(messages)
     published = time.monotonic()
     engine = Engine(kafka, [Settings(clock="events")], CoreReplicas())
@@ -89,7 +89,7 @@ async def replay(run: Log, kafka: Log) -> Replayed:
     return Replayed(inputs, decisions, published - began, folded - published, verified - folded)
 
 
-async def _inputs(run: Log) -> AsyncIterator[list[Message]]:
+async def inputs_of(run: Log) -> AsyncIterator[list[Message]]:
     """The inputs in the order of the run, each stamped later than all before it.
 
     A file keeps the order itself; on Kafka topics are merged by the stamps of their records, in milliseconds.
