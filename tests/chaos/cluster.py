@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
@@ -50,15 +50,28 @@ class Topics:
         """What `--log` takes; through another listener if one is given."""
         return f"kafka://{bootstrap or self.bootstrap}?prefix={self.prefix}"
 
-    def create(self, *, replication: int = 1, overrides: Mapping[str, str] | None = None) -> None:
+    def without(self, address: str) -> Topics:
+        """The same topics, asked for at the other brokers of the cluster."""
+        others = [each for each in self.bootstrap.split(",") if each != address]
+        return replace(self, bootstrap=",".join(others))
+
+    def create(self, *, replication: int = 1) -> None:
         """Make them all."""
+        self._create([spec.topic for spec in specs(self.shards)], replication)
+
+    def create_one(self, topic: str) -> None:
+        """Make one of them."""
+        self._create([topic], 1)
+
+    def _create(self, topics: Collection[str], replication: int) -> None:
         wanted = {
             self.name(spec.topic): {
                 "num_partitions": spec.partitions,
                 "replication_factor": replication,
-                "configs": {**spec.configs, **(overrides or {})},
+                "configs": dict(spec.configs),
             }
             for spec in specs(self.shards, replication=replication)
+            if spec.topic in topics
         }
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:

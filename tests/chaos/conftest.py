@@ -1,4 +1,4 @@
-"""What every scenario begins with.  A run that names tests/chaos runs all of it, a run of all tests a part: chaos.md."""
+"""What scenarios begin with.  A run that names tests/chaos runs all of it, a run of all tests a part: chaos.md."""
 
 from __future__ import annotations
 
@@ -52,11 +52,6 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
 def whole(pytestconfig: pytest.Config) -> bool:
     """Whether to do everything, or a representative part."""
     return runs_whole(pytestconfig)
-
-
-@pytest.fixture(scope="session")
-def kafka() -> str:
-    return "127.0.0.1:29092"
 
 
 @pytest.fixture

@@ -20,18 +20,18 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from typing import Any, cast
 
 from ringfence_schemas.frames import Settings
-from ringfence_streams.broker import Append, Feed, Outgoing, Producer, Topic
-from ringfence_streams.brokerlog import BrokerLog
+from ringfence_streams.broker import Append, Broker, Outgoing, Producer
 from ringfence_streams.engine import Engine
 from ringfence_streams.folding import CoreReplicas
 from ringfence_streams.kafka.connection import connection_of
 from ringfence_streams.kafka.log import KafkaLog
 from ringfence_streams.motion import MotionSettings
-from ringfence_streams.port import Bounds, Record, SnapshotStore, Source
+from ringfence_streams.port import Bounds, Record, SnapshotStore
 from tests.streams.test_crash_table import FRESH, ONCE_PER_PROCESS, Step
 
 MOTION = MotionSettings(
@@ -49,11 +49,11 @@ Observer = Callable[[str, str], None]
 class ObservedBroker:
     """A broker's client that says each step before it takes it, and each append once the broker has it."""
 
-    def __init__(self, broker: object, observe: Observer) -> None:
+    def __init__(self, broker: Broker, observe: Observer) -> None:
         self._broker = broker
         self._observe = observe
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._broker, name)
 
     async def bounds(self, topic: str, partition: int) -> Bounds:
@@ -153,7 +153,7 @@ async def work(address: str, observe: Observer | None = None) -> None:
     """One engine until SIGTERM, or until it dies."""
     log = KafkaLog(connection_of(address, {}), shards=[0])
     if observe is not None:
-        log._broker = ObservedBroker(log._broker, observe)
+        log._broker = cast("Broker", ObservedBroker(log._broker, observe))
         log._snapshots = ObservedSnapshots(log._snapshots, observe)
     engine = Engine(log, [SETTINGS], CoreReplicas(), motion=MOTION)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.stop)
@@ -223,7 +223,12 @@ def die_at_random(address: str, seed: str, kills: int) -> None:
 def crowd(address: str, count: int) -> None:
     """Rivals: all of them believe that the shard is theirs to run."""
     rivals = [child(address) for _ in range(count)]
-    signal.signal(signal.SIGTERM, lambda *_: [os.kill(rival, signal.SIGTERM) for rival in rivals])
+
+    def stop(*_: object) -> None:
+        for rival in rivals:
+            os.kill(rival, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
     statuses = [os.waitpid(rival, 0)[1] for rival in rivals]
     sys.exit(any(statuses))
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
-from ringfence.replica import OutcomeRecord, Replica
+from ringfence.replica import Replica
 from ringfence_schemas.frames import Settings, decode_frame
 from ringfence_schemas.subscriber import Reading, SubscriberReader
+from ringfence_streams.port import OutcomeRecord
 from tests.chaos.cluster import Contents, Stored
 
 ACCOUNT_TOPICS = ("fills", "deposits", "commands")
@@ -108,8 +109,9 @@ class Verdict:
         """What a reader of the report wants to know."""
         walk = self.walk
         return (
-            f"{walk.inputs} inputs in {len(walk.chain)} frames of {walk.epochs} ownerships, {len(walk.dead)} dead frames "
-            f"with {walk.dead_inputs} inputs, {len(self.decisions)} decisions, {self.repeats} of them repeated"
+            f"{walk.inputs} inputs in {len(walk.chain)} frames of {walk.epochs} ownerships, "
+            f"{len(walk.dead)} dead frames with {walk.dead_inputs} inputs, "
+            f"{len(self.decisions)} decisions, {self.repeats} of them repeated"
         )
 
 
@@ -153,9 +155,9 @@ def inputs_once(contents: Contents, verdict: Verdict) -> None:
             found[place] = rest
     for topic, partition in sources(contents, verdict.shard):
         for record in contents[topic, partition]:
-            rest = found.pop((topic, partition, record.offset), None)
-            assert rest is not None, f"{record.place} is not on the chain of shard {verdict.shard}"
-            timestamp_us, data, _, omitted = (*rest, None, 0)[:4] if len(rest) < 4 else rest
+            place = topic, partition, record.offset
+            assert place in found, f"{record.place} is not on the chain of shard {verdict.shard}"
+            timestamp_us, data, _, omitted = found.pop(place)
             assert timestamp_us == record.timestamp_ms * 1_000, record.place
             value = record.value or b""
             kept = blake2b(value, digest_size=16).digest() if omitted else value

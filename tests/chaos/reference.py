@@ -83,5 +83,5 @@ def folded(verdict: Verdict) -> Iterator[Place]:
     """Yield the inputs of a chain in its order."""
     for link in verdict.walk.chain:
         for source, delta, *_ in link.inputs:
-            topic, partition, start, *_ = link.positions[source]
+            topic, partition, start = link.positions[source][:3]
             yield topic, partition, start + delta

@@ -1,7 +1,8 @@
-"""A6: brokers are killed and started again, alone and in a cluster of three, while engines, desks and subscribers work."""
+"""A6: brokers are killed and come back, alone and in a cluster of three, while engines and subscribers work."""
 
 from __future__ import annotations
 
+import gc
 import random
 import signal
 import time
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from ringfence_streams.localkafka.cluster import LocalCluster
+from ringfence_streams.localkafka.node import HOST
 from tests import kafka_cluster
 from tests.chaos.cluster import Topics
 from tests.chaos.engines import engine
@@ -20,9 +23,20 @@ from tests.chaos.reference import assert_undisturbed_in_order
 from tests.chaos.watching import Subscriber, Watch
 from tests.chaos.workload import LivePublisher, Market
 
+# What kafka-python leaves behind, see `swept`.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 Tell = Callable[[str, object], None]
+NOBODY = -1
 RATE = 200
 """Inputs a second that a desk publishes, whatever happens to the brokers."""
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Iterator[None]:
+    """kafka-python leaves sockets behind when a broker is gone: they are collected here, where that is no error."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -47,11 +61,16 @@ def judged(topics: Topics, tell: Tell, subscriber: Subscriber, desk: LivePublish
 
 
 def leader(topics: Topics, topic: str) -> int:
-    """The broker that leads the first partition of a topic."""
-    admin = KafkaAdminClient(bootstrap_servers=topics.bootstrap)
+    """The broker that leads the first partition of a topic; NOBODY while that is not known."""
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=topics.bootstrap)
+    except KafkaError:
+        return NOBODY
     try:
         (described,) = admin.describe_topics([topics.name(topic)])
         return next(int(p["leader_id"]) for p in described["partitions"] if p["partition_index"] == 0)
+    except KafkaError:
+        return NOBODY
     finally:
         admin.close()
 
@@ -99,8 +118,7 @@ def test_a_cluster_of_three_that_loses_its_leader_goes_on(
             for _ in range((4 if how == "killed" else 2) if whole else 1):
                 watch.grown(RATE)
                 lost.append(leader(topics, "journal"))
-                waits.append(lose(three_brokers, lost[-1], watch, how))
-                assert leader(topics, "journal") != lost[-1], "another broker leads the journal"
+                waits.append(lose(three_brokers, lost[-1], topics, watch, how))
                 three_brokers.start()
         watch.caught_up()
         assert owner.terminate() == 0, owner.said()
@@ -110,16 +128,20 @@ def test_a_cluster_of_three_that_loses_its_leader_goes_on(
     topics.delete()
 
 
-def lose(cluster: LocalCluster, node: int, watch: Watch, how: str) -> float:
-    """Lose a broker, and wait for the chain to grow without it; returns how long that took."""
-    watch.look()
-    if how == "killed":
-        cluster.kill(node)
-        return watch.grown(RATE // 4)
+def lose(cluster: LocalCluster, node: int, topics: Topics, watch: Watch, how: str) -> float:
+    """Lose a broker, and wait for the chain to grow under another leader; returns how long that took."""
     process = cluster.node(node).process()
     assert process is not None
-    process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    if how == "killed":
+        cluster.kill(node)
+    else:
+        process.send_signal(signal.SIGSTOP)
     try:
-        return watch.grown(RATE // 4, timeout_s=150)
+        others = topics.without(f"{HOST}:{cluster.node(node).port}")
+        watch.until(lambda: leader(others, "journal") not in {NOBODY, node}, "another broker leads the journal")
+        watch.grown(RATE, timeout_s=150)
+        return time.monotonic() - began
     finally:
-        process.send_signal(signal.SIGCONT)
+        if how == "frozen":
+            process.send_signal(signal.SIGCONT)

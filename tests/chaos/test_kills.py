@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.chaos.cluster import Topics
-from tests.chaos.engine_process import FRESH, ONCE_PER_PROCESS
 from tests.chaos.engines import engine, finish
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.reference import assert_undisturbed
 from tests.chaos.workload import Market, publish
+from tests.streams.test_crash_table import FRESH, ONCE_PER_PROCESS
 
 INPUTS_PER_DEATH = 150
 

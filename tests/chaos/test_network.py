@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
 
 import pytest
 
@@ -52,6 +52,11 @@ def judged(topics: Topics, tell: Tell, *engines: Engine) -> Verdict:
     return verdict
 
 
+def lost_at_least(line: BrokenLine, wanted: int) -> bool:
+    """Whether the first way has swallowed so many answers."""
+    return line.first.lost_acknowledgements >= wanted
+
+
 def test_acknowledgements_that_are_lost_are_never_guessed(
     line: BrokenLine, topics: Topics, record_property: Tell, *, whole: bool
 ) -> None:
@@ -62,10 +67,9 @@ def test_acknowledgements_that_are_lost_are_never_guessed(
     with engine(topics, bootstrap=through(line.first)) as owner, Watch(topics) as watch:
         owner.owns()
         for number in range(times):
+            wanted = before + number + 1
             line.first.lose_acknowledgements(1)
-            watch.until(
-                lambda wanted=before + number + 1: line.first.lost_acknowledgements >= wanted, "an answer was swallowed"
-            )
+            watch.until(partial(lost_at_least, line, wanted), "an answer was swallowed")
             watch.grown(4)
         lost = line.first.lost_acknowledgements - before
         verdict = judged(topics, record_property, owner)

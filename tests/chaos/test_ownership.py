@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from kafka import KafkaProducer
 
 from tests.chaos.cluster import Stored, Topics
-from tests.chaos.engines import Engine, engine, finish, ringfence
+from tests.chaos.engines import Engine, engine
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.reference import assert_undisturbed_in_order
 from tests.chaos.watching import Watch
@@ -26,6 +27,16 @@ def judged(topics: Topics, tell: Tell) -> Verdict:
     assert_undisturbed_in_order([verdict], contents)
     tell("judged", verdict.told())
     return verdict
+
+
+def dead_frames_beyond(watch: Watch, number: int) -> bool:
+    """Whether more frames than that are dead."""
+    return len(watch.walk.dead) > number
+
+
+def owned_so_often(watch: Watch, number: int) -> bool:
+    """Whether that many ownerships are on the chain."""
+    return watch.walk.epochs >= number
 
 
 def make_zombies(topics: Topics, market: Market, start: Start, times: int) -> None:
@@ -46,7 +57,7 @@ def make_zombies(topics: Topics, market: Market, start: Start, times: int) -> No
             watch.caught_up()
             heard = len(sleeper.lines)
             sleeper.signal(signal.SIGCONT)
-            watch.until(lambda dead=dead: len(watch.walk.dead) > dead, "the zombie's frame is in the log")
+            watch.until(partial(dead_frames_beyond, watch, dead), "the zombie's frame is in the log")
             sleeper.until(lambda line: "stands down" in str(line), "the zombie stands down", since=heard)
             sleeper.close()
             sleeper = successor
@@ -77,7 +88,7 @@ def test_three_owners_at_once_leave_one_and_it_stays(topics: Topics, record_prop
     with Watch(topics) as watch:
         for number in range(1, rounds + 1):
             with engine(topics, "crowd", "3") as rivals:
-                watch.until(lambda wanted=number: watch.walk.epochs >= wanted, "a claim is accepted")
+                watch.until(partial(owned_so_often, watch, number), "a claim is accepted")
                 for _ in range(4):
                     publish(topics, list(market.records(market.event() for _ in range(100))))
                     watch.caught_up()

@@ -43,6 +43,16 @@ POISON: dict[str, bytes] = {
 }
 """Values that are no input, by what is wrong with them."""
 
+FILL = {
+    "type": "fill",
+    "fill_id": "u",
+    "account": "ann",
+    "side": "buy",
+    "quantity": "1",
+    "price": "1",
+    "time_us": 9_000_000,
+}
+
 REFUSED: dict[str, tuple[str, bytes]] = {
     "NaN": ("ticks", b'{"type": "tick", "instrument": "BTC-USDT-PERP", "price": "NaN", "time_us": 1}'),
     "a float without end": ("ticks", b'{"type": "tick", "instrument": "BTC-USDT-PERP", "price": 1e999, "time_us": 1}'),
@@ -53,8 +63,7 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     ),
     "unknown instrument": (
         "fills",
-        b'{"type": "fill", "fill_id": "u", "account": "ann", "instrument": "NONE", "side": "buy", "quantity": "1",'
-        b' "price": "1", "time_us": 9000000}',
+        json.dumps({**FILL, "instrument": "NO"}).encode(),
     ),
 }
 """Inputs that can be read and are refused all the same."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -53,7 +54,7 @@ class Watch:
         self._topics = topics
         self._consumer = new_consumer(topics, [("journal", shard) for shard in range(topics.shards)])
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,7 +117,7 @@ class Subscriber:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Subscriber:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -229,7 +229,7 @@ class LivePublisher:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> LivePublisher:
+    def __enter__(self) -> Self:
         publish(self._topics, list(self._market.records(self._market.preamble())))
         self._thread.start()
         return self
@@ -247,8 +247,8 @@ class LivePublisher:
             began, sent = time.monotonic(), 0
             while not self._stop.is_set():
                 due = int((time.monotonic() - began) * self._rate)
-                for each in self._market.records(self._market.event() for _ in range(due - sent)):
-                    waiting.append(send(producer, self._topics, each))
+                records = self._market.records(self._market.event() for _ in range(due - sent))
+                waiting += [send(producer, self._topics, each) for each in records]
                 sent = max(sent, due)
                 self._stop.wait(0.01)
             for future in waiting:
