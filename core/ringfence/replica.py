@@ -7,7 +7,7 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias, cast
@@ -139,14 +139,14 @@ class Replica:
             origin, offset = origins[item.source], sources[item.source].start + item.offset_delta
             if isinstance(event, InputRefused):
                 decisions = fold.refuse(event, origin, offset, item.data, hashed=item.omitted_bytes > 0)
-                records += map(_decision_record, decisions)
+                records += _caused(decisions, item)
                 if origin.speaks and not item.omitted_bytes and event.code != "wrong_partition":
-                    records.append(self._dead_letter(origin, offset, item.data, event))
+                    records.append(self._dead_letter(origin, offset, item, event))
                 continue
             latest_us = item.timestamp_us + settings.skew_us if wall else NO_LIMIT
             decisions = fold.apply(event, origin, offset, latest_us, known)
             if decisions:
-                records += map(_decision_record, decisions)
+                records += _caused(decisions, item)
         hashed = [_hashed(record) for record in records]
         views = list(self._views(seq, hashed))
         return FrameOutcomes([*records, *views], len(hashed), digest_of(b"".join(hashed)), fold.digest())
@@ -181,7 +181,7 @@ class Replica:
                 )
         return event
 
-    def _dead_letter(self, origin: RecordOrigin, offset: int, data: bytes, refused: InputRefused) -> OutcomeRecord:
+    def _dead_letter(self, origin: RecordOrigin, offset: int, item: FrameInput, refused: InputRefused) -> OutcomeRecord:
         """The original bytes of an input that cannot be read, with the reason beside them."""
         topic = origin.topic + DEAD_LETTER_SUFFIX
         headers = (
@@ -190,6 +190,7 @@ class Replica:
             ("__connect.errors.offset", str(offset).encode()),
             ("__connect.errors.exception.class.name", refused.code.encode()),
             ("__connect.errors.exception.message", refused.message.encode()),
+            *_trace(item),
         )
         number = self.fold.next_number(topic)
         return OutcomeRecord(
@@ -199,7 +200,7 @@ class Replica:
             number,
             None,
             self.fold.state.time_us,
-            data,
+            item.data,
             headers,
         )
 
@@ -223,7 +224,19 @@ class Replica:
 _NAMES: Final = attrgetter("account.name", "book.name")
 
 
-def _decision_record(decision: Decision) -> OutcomeRecord:
+def _caused(decisions: Iterable[Decision], item: FrameInput) -> Iterator[OutcomeRecord]:
+    """Give the records of what an input led to; its trace goes on in them, except in what was due without it."""
+    trace = _trace(item)
+    for decision in decisions:
+        yield _decision_record(decision, () if decision.cause.timer else trace)
+
+
+def _trace(item: FrameInput) -> Headers:
+    """Give the header of the trace that an input belongs to."""
+    return (("traceparent", item.traceparent.encode()),) if item.traceparent else ()
+
+
+def _decision_record(decision: Decision, headers: Headers = ()) -> OutcomeRecord:
     outcome = cast("Outcome", decision)
     number = int(decision.id.rpartition("-")[2])
     return OutcomeRecord(
@@ -234,6 +247,7 @@ def _decision_record(decision: Decision) -> OutcomeRecord:
         version=None,
         time_us=decision.time_us,
         value=encode(outcome),
+        headers=headers,
     )
 
 

@@ -195,6 +195,27 @@ def test_a_heartbeat_lets_timers_fire() -> None:
     assert view.key == "ann|X"
 
 
+def test_the_trace_of_an_input_goes_on_in_what_it_led_to() -> None:
+    """`traceparent` stands beside every decision that an input caused, refusals and dead letters too; not beside what
+    was due at that time anyway, and not beside views, which show a frame.
+    """
+    replica = trading(Settings(), liquidation={"deadline_us": 1000})
+
+    def traces(event: bytes, trace: str) -> list[tuple[str, str | None]]:
+        """What an input with this trace leads to, each with its own trace."""
+        item = FrameInput(0, 0, 0, event, trace)
+        records = replica.fold_inputs(2, 0, [SourceRange("ticks", 0, 0, 1, 0, b"")], [item]).records
+        found = [(record.type, dict(record.headers).get("traceparent")) for record in records]
+        return [(kind, trace.decode() if trace else None) for kind, trace in found]
+
+    (started,) = encoded(tick("94", time_us=50))
+    begun = [("liquidation_started", "trace-1"), ("liquidation_order", "trace-1"), ("position", None)]
+    assert traces(started, "trace-1") == begun
+    (late,) = encoded(tick("94", instrument="Y", time_us=2000))
+    assert traces(late, "trace-2") == [("liquidation_order", None), ("refused", "trace-2"), ("position", None)]
+    assert traces(b"{", "trace-3") == [("refused", "trace-3"), ("dead_letter", "trace-3")]
+
+
 @pytest.mark.parametrize(("time_us", "refused"), [(109, False), (110, False), (111, True)])
 def test_an_input_beyond_its_record_and_the_skew_is_from_the_future(time_us: int, refused: bool) -> None:
     """A record of time 100 under a skew of 10 may carry times until 110; under clock `events` any time is believed."""

@@ -11,6 +11,7 @@ from ringfence_schemas.topics import (
     DECISION_TOPICS,
     LIQUIDATIONS,
     POSITIONS,
+    REFUSALS,
     TICKS,
     VIEW_TOPICS,
 )
@@ -122,6 +123,8 @@ def test_an_input_that_cannot_be_read_stands_untouched_on_the_dead_letter_topic(
         assert headers["__connect.errors.offset"] == b"0"
         frame = decode_frame((await log.read_journal(0, 1, 1))[0].value or b"")
         assert frame.inputs[0].traceparent == "00-trace-span-01"
+        refusal = (await log.read(REFUSALS, 0, 0, 1))[0]
+        assert dict(refusal.headers)["traceparent"] == headers["traceparent"] == b"00-trace-span-01"
 
     with_log(storage, action)
 
