@@ -247,21 +247,6 @@ def differing(spec: TopicSpec, topic: Topic) -> Iterator[tuple[str, tuple[str, s
             yield key, (held, wanted)
 
 
-def topic_identities(connection: Connection, topics: Iterable[str]) -> dict[str, str]:
-    """The cluster's id of each topic that exists, by logical name.  Raises LogUnavailable."""
-    with Administration(connection) as administration:
-        found = administration.topics(topics, configs=False)
-    return {name: topic.identity for name, topic in found.items()}
-
-
-def partition_counts(connection: Connection, topics: Iterable[str]) -> dict[str, int]:
-    """How many partitions each topic has, by logical name; 0 for one that does not exist.  Raises LogUnavailable."""
-    wanted = list(topics)
-    with Administration(connection) as administration:
-        found = administration.topics(wanted, configs=False)
-    return {name: len(found[name].partitions) if name in found else 0 for name in wanted}
-
-
 def _missing(topic: Mapping[str, Any]) -> bool:
     """Whether the cluster has no such topic.  Raises KafkaError when it does not say."""
     error = for_code(topic["error_code"])
