@@ -15,10 +15,13 @@ import msgspec
 import pytest
 import typer.main
 from faust.cli.faust import cli as faust_cli
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from ringfence_streams.app.settings import FILE_VARIABLE, LOG_VARIABLE, VARIABLE, NodeSettings, settings_of
 from ringfence_streams.cli.app import app
 from ringfence_streams.kafka.connection import CONFIG_VARIABLE, PREFIX_VARIABLE
+from ringfence_streams.localkafka.jars import kafka_version
 from tests.docker.definitions import DOCKER, PINNED, read_yaml, services, without_defaults
 
 SCHEMA = Path(__file__).with_name("compose-spec.json")
@@ -94,6 +97,21 @@ def test_every_variable_is_a_setting_of_ours(name: str) -> None:
     assert environment.keys() <= VARIABLES
     given = {key: without_defaults(value) for key, value in environment.items() if value is not None}
     assert settings_of(given).log == "kafka://kafka:9092"
+
+
+def test_every_setting_of_the_broker_is_one_that_kafka_has(kafka: str) -> None:
+    """The image turns KAFKA_LOG_DIRS into log.dirs: each such name is known to a real broker of the same version."""
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    try:
+        (described,) = admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, "1")], config_filter="all")[
+            "broker"
+        ].values()
+    finally:
+        admin.close()
+    environment = services()["kafka"]["environment"]
+    names = {name.removeprefix("KAFKA_").lower().replace("_", ".") for name in environment if name != "CLUSTER_ID"}
+    assert names <= described.keys()
+    assert kafka_version() in services()["kafka"]["image"]
 
 
 def test_engine_and_views_share_the_work() -> None:
