@@ -6,8 +6,8 @@ import argparse
 import asyncio
 import logging
 import os
+import random
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -38,11 +38,14 @@ from benchmarks.kafka.shares import shares
 from benchmarks.timing import Stopwatch
 from ringfence_streams.localkafka.cluster import LocalCluster
 from ringfence_streams.localkafka.jars import kafka_version
+from ringfence_streams.localkafka.node import port_is_free
 
 WIDTH: Final = 120
 BUILT: Final = ROOT / ".bench-kafka"
 """What is built once and kept: the environment of Quix Streams, the classes of the Java program."""
 BROKER_HEAP: Final = "1g"
+PORTS: Final = range(20_000, 32_000)
+TRIES: Final = 1_000
 CONTESTANTS: Final = (OURS, *PEERS_BY_NAME)
 NAMES: Final = (*CONTESTANTS, "latency", "profile", "recovery")
 
@@ -191,9 +194,9 @@ def _java(program: str | Path) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Return a port with a free one after it, for the controller; below those that outgoing connections get."""
+    ports = (random.SystemRandom().choice(PORTS) for _ in range(TRIES))
+    return next(port for port in ports if port_is_free(port) and port_is_free(port + 1))
 
 
 if __name__ == "__main__":
