@@ -7,13 +7,16 @@ import json
 import threading
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 from kafka.partitioner.default import murmur2
 
 from ringfence_schemas.topics import DECISION_TOPICS, INPUT_TOPICS
-from ringfence_streams.errors import LogReadOnly, LogUnsuitable, RecordsLost
+from ringfence_streams.audit import _Views
+from ringfence_streams.errors import Diverged, LogReadOnly, LogUnsuitable, RecordsLost
 from ringfence_streams.kafka.synchronous import SynchronousBroker, SynchronousReader
 from ringfence_streams.port import Source
 from tests.streams.command import LADDER, Json, call, deposit, eventually, lines, objects, start
@@ -229,3 +232,25 @@ def test_an_auditor_cannot_write_or_take_over(on_kafka: KafkaFolder) -> None:
             act()
     assert asyncio.run(broker.assigned(0)) is False
     asyncio.run(broker.close())
+
+
+def test_a_closed_view_may_be_compacted_away() -> None:
+    """A view that stands nowhere is missing until a later frame closes it; on a log that keeps everything it is
+    missing at once.
+    """
+
+    def outcome(version: int, value: bytes | None) -> Any:
+        return SimpleNamespace(topic="positions", key="ann|BTC", version=version, value=value)
+
+    nothing_stored: Any = None
+    views = _Views(nothing_stored, 0, compacted=True)
+    views.published = 10
+    assert views.compare(outcome(1, b"{}"), 1) is False
+    with pytest.raises(Diverged, match="version 1 is not published"):
+        views.refuse_rest()
+    assert views.compare(outcome(2, None), 2) is False
+    views.refuse_rest()
+    strict = _Views(nothing_stored, 0, compacted=False)
+    strict.published = 10
+    with pytest.raises(Diverged, match="version 1 is not published"):
+        strict.compare(outcome(1, b"{}"), 1)
