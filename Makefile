@@ -99,7 +99,7 @@ compile = .lock-venv/bin/uv pip compile --quiet --universal --python-version 3.1
 
 .PHONY: clean
 clean: ## Remove everything that make built
-	@rm -rf $(VENV) .lock-venv .python-venvs .coverage .coverage.* htmlcov build dist out \
+	@rm -rf $(VENV) .lock-venv .python-venvs .bench-kafka .coverage .coverage.* htmlcov build dist out \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
