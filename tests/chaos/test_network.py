@@ -127,6 +127,7 @@ def test_a_connection_cut_again_and_again_only_pauses_the_owner(
     record_property("resumed after", f"{max(waits):.1f} s at most")
 
 
+@pytest.mark.whole("it is slow")
 def test_a_slow_connection_only_slows_the_owner(line: BrokenLine, topics: Topics, record_property: Tell) -> None:
     """A6: forty milliseconds on every message, both ways."""
     publish(topics, Market("slow").inputs(400))
@@ -136,7 +137,11 @@ def test_a_slow_connection_only_slows_the_owner(line: BrokenLine, topics: Topics
         judged(topics, record_property, owner)
 
 
-@pytest.mark.parametrize("dead", [False, True], ids=["the owner lives", "the owner is killed"])
+@pytest.mark.parametrize(
+    "dead",
+    [pytest.param(False, marks=pytest.mark.whole("zombies are among all tests too")), True],
+    ids=["the owner lives", "the owner is killed"],
+)
 def test_appends_that_arrive_after_the_successors_change_nothing(
     line: BrokenLine, topics: Topics, record_property: Tell, *, dead: bool
 ) -> None:
@@ -162,6 +167,7 @@ def test_appends_that_arrive_after_the_successors_change_nothing(
     assert {link.epoch for link in verdict.walk.dead} == {1}
 
 
+@pytest.mark.whole("zombies and cut connections are among all tests, each by itself")
 def test_an_owner_that_sleeps_behind_a_cut_line_stands_down_when_it_wakes(
     line: BrokenLine, topics: Topics, record_property: Tell
 ) -> None:

@@ -53,7 +53,16 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", DAMAGES)
+QUICK = {"the journal's head is deleted", "a source is created anew"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.whole("the quick ones show the way"))
+        for name in DAMAGES
+    ],
+)
 def test_a_log_that_is_not_what_it_was_is_refused_before_anything_is_written(topics: Topics, name: str) -> None:
     """The command ends with status 1, the code, and the topic at fault; the journal stays as it is."""
     damage, code, named = DAMAGES[name]

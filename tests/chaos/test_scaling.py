@@ -90,7 +90,9 @@ def assert_moved_orderly(verdicts: list[Verdict]) -> None:
         assert sum(link.kind == "release" for link in verdict.walk.chain) == verdict.walk.epochs, "no one was cut off"
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "kill -9"])
+@pytest.mark.parametrize(
+    "how", ["SIGTERM", pytest.param("kill -9", marks=pytest.mark.whole("the group waits ten seconds for the dead"))]
+)
 def test_another_process_goes_on_after_the_owner_ends(
     make_topics: MakeTopics, record_property: Tell, how: str, *, whole: bool
 ) -> None:
