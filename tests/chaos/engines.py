@@ -141,5 +141,6 @@ def ringfence(topics: Topics, command: str, *options: str, bootstrap: str | None
 def finish(topics: Topics) -> None:
     """One engine does what is left and stops orderly."""
     with engine(topics) as last, Watch(topics) as watch:
+        last.owns()
         watch.caught_up()
         assert last.terminate() == 0, last.said()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
@@ -79,20 +80,21 @@ class Watch:
             self.look()
         return time.monotonic() - began
 
-    def caught_up(self, timeout_s: float = PATIENCE_S) -> float:
-        """Look until everything that was published is on the chains, and every ownership has ended."""
+    def caught_up(self) -> None:
+        """Look until everything that was published is on the chains, as long as they grow."""
         wanted = {topic: self._topics.ends(topic) for topic in ACCOUNT_TOPICS + BROADCAST_TOPICS}
 
-        def done() -> bool:
-            return all(
-                walk.ends.get((topic, partition), 0) >= end
+        def missing() -> int:
+            return sum(
+                max(0, end - walk.ends.get((topic, partition), 0))
                 for shard, walk in enumerate(self.walks)
                 for topic, ends in wanted.items()
                 for partition, end in enumerate(ends)
                 if topic in BROADCAST_TOPICS or partition == shard
             )
 
-        return self.until(done, "everything published is on the chain", timeout_s)
+        while left := missing():
+            self.until(partial(_fewer, missing, left), f"one of {left} inputs more on the chain")
 
     def grown(self, inputs: int, timeout_s: float = PATIENCE_S) -> float:
         """Look until so many more inputs are on the chains."""
@@ -103,6 +105,10 @@ class Watch:
     def inputs(self) -> int:
         """On all chains."""
         return sum(walk.inputs for walk in self.walks)
+
+
+def _fewer(count: Callable[[], int], number: int) -> bool:
+    return count() < number
 
 
 class Subscriber:
