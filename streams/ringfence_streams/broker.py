@@ -66,6 +66,10 @@ class Feed(Protocol):
         """Return when something may be readable, at the latest after `timeout_us`."""
         ...
 
+    async def hint(self, offsets: Mapping[Source, int]) -> None:
+        """Tell monitors of lag how far the sources are committed; never waits for it."""
+        ...
+
     async def refresh(self) -> None:
         """Learn what is there now: what was appended before this call counts as known."""
         ...

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -22,6 +25,10 @@ class Clock(Protocol):
         """Return after so many microseconds."""
         ...
 
+    async def aside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """The result of work that takes long, while the event loop goes on."""
+        ...
+
 
 class MachineClock:
     """The clock of this machine."""
@@ -37,6 +44,10 @@ class MachineClock:
     async def sleep(self, duration_us: int) -> None:
         """Sleep in the running event loop."""
         await asyncio.sleep(duration_us / 1_000_000)
+
+    async def aside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Work in a thread: it takes turns with the loop, which goes on beating for the owners' group."""
+        return await asyncio.to_thread(work, *arguments)
 
 
 class FrameClock:

@@ -5,6 +5,7 @@ Recovery, hot standby, replay and audit are this one class.  An owner goes on fr
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -121,6 +122,7 @@ class Follower:
             for record in await log.read_journal(self.shard, self.position, _READ_RECORDS):
                 if self.take(record) is None:
                     await self._doubt(log, record)
+                await asyncio.sleep(0)  # many frames may be there already, and others need the loop: heartbeats do
         return self.state.head != before
 
     def take(self, record: Record) -> FrameOutcomes | None:

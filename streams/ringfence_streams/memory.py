@@ -55,6 +55,8 @@ class MemoryBroker:
         self.random = random.Random(seed)
         self.observe: Callable[[str, str], None] = lambda _step, _topic: None
         """Called with every step and its topic; a test raises here to crash a process at that point."""
+        self.hinted: dict[Source, int] = {}
+        """How far monitors of lag believe that the sources are read."""
         self._partitions: dict[Source, Partition] = {}
         self._identities: dict[str, str] = {}
         self._queues: dict[tuple[int, Source], deque[Request]] = {}
@@ -298,6 +300,10 @@ class MemoryFeed:
     async def wait(self, timeout_us: int) -> None:
         """Return after the next append anywhere, or when the time is over."""
         await self._client.wait(timeout_us)
+
+    async def hint(self, offsets: Mapping[Source, int]) -> None:
+        """Remember what a monitor would see."""
+        self._client.broker.hinted.update(offsets)
 
     async def refresh(self) -> None:
         """Every read looks anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 
 from ringfence_schemas.topics import TOPIC_RANK
@@ -33,15 +33,23 @@ class MergingReader:
         size = 0
         while self._fronts and len(batch) < inputs and size < size_bytes:
             source = heappop(self._fronts)[-1]
-            record = self._fetched[source].popleft()
+            fetched = self._fetched[source]
+            record = fetched.popleft()
             batch.append(record)
             size += len(record.value or b"")
-            await self._advance(source)
+            if fetched:
+                self._line_up(source, fetched[0])
+            else:
+                await self._advance(source)
         return batch
 
     async def wait(self, timeout_us: int) -> None:
         """Return when something was appended, at the latest after `timeout_us`."""
         await self._feed.wait(timeout_us)
+
+    async def hint(self, offsets: Mapping[Source, int]) -> None:
+        """Tell monitors of lag."""
+        await self._feed.hint(offsets)
 
     async def refresh(self) -> None:
         """Learn what is there now."""
@@ -57,9 +65,11 @@ class MergingReader:
         if not fetched:
             fetched.extend(await self._feed.read(source, _FETCH_RECORDS))
         if fetched:
-            front = fetched[0]
-            rank = TOPIC_RANK.get(source.topic, len(TOPIC_RANK))
-            heappush(self._fronts, (front.timestamp_us, rank, source.partition, front.offset, source))
+            self._line_up(source, fetched[0])
             self._idle.discard(source)
         else:
             self._idle.add(source)
+
+    def _line_up(self, source: Source, front: Record) -> None:
+        rank = TOPIC_RANK.get(source.topic, len(TOPIC_RANK))
+        heappush(self._fronts, (front.timestamp_us, rank, source.partition, front.offset, source))

@@ -29,6 +29,10 @@ class MotionSettings:
     """Without an acknowledgement for so long the shard reports itself stalled, and keeps waiting (W9)."""
     snapshot_every: int = 1_000
     """A snapshot follows every so many frames."""
+    snapshot_rest: int = 19
+    """After a snapshot none is taken for so many times as long as it took, so large states do not stop the shard."""
+    hint_us: int = 5_000_000
+    """At most so often the source offsets are told to monitors of lag."""
     max_clock_step_us: int = 86_400_000_000
     """A take-over refuses when the wall clock is further ahead of the journal's than this."""
     stand_by: bool = True

@@ -58,7 +58,10 @@ class Owner:
         self._reader = log.reader(settings.shard, self.state.positions)
         self._journal = ""
         self._beat_us = clock.monotonic_us()
+        self._hint_us = clock.monotonic_us()
         self._unsnapped = 0
+        self._rested_us = 0
+        """A snapshot is taken at the earliest then."""
         self._unreleased: int | None = None
 
     async def claim(self, session: bytes) -> None:
@@ -90,6 +93,7 @@ class Owner:
         """Nothing is readable: settle what is in flight, show that the owner lives, or `pause` for new inputs."""
         await self.ownership.settle()
         await self._release_snapshot()
+        await self._hint()
         due_us = self._beat_us + self._motion.heartbeat_us - self._clock.monotonic_us()
         if due_us > 0:
             await pause(self._reader.wait(due_us))
@@ -141,18 +145,30 @@ class Owner:
         self._progress.inputs += len(inputs)
         self._unsnapped += 1
         await self._release_snapshot()
-        if self._unsnapped >= self._motion.snapshot_every:
+        if self._unsnapped >= self._motion.snapshot_every and self._beat_us >= self._rested_us:
             await self._take_snapshot()  # step 6
 
     async def _take_snapshot(self) -> None:
         """W2: only when nothing is in flight is the state that of the chain's head."""
+        begin_us = self._clock.monotonic_us()
         await self.ownership.settle()
         head, position = self.ownership.committed()
         assert head == self.state.head, "the working state is ahead of the chain"
-        await self._log.snapshots.write(self._settings.shard, head.seq, self.state.capture(self._journal, position))
+        data = await self._clock.aside(self.state.capture, self._journal, position)  # the state rests until it is done
+        await self._log.snapshots.write(self._settings.shard, head.seq, data)
         self._unreleased = head.seq
         self._unsnapped = 0
         await self._release_snapshot()
+        await self._hint()
+        end_us = self._clock.monotonic_us()
+        self._rested_us = end_us + (end_us - begin_us) * self._motion.snapshot_rest
+
+    async def _hint(self) -> None:
+        """Nothing is in flight: tell monitors of lag how far the sources are read.  Nobody decides anything by it."""
+        now_us = self._clock.monotonic_us()
+        if now_us - self._hint_us >= self._motion.hint_us:
+            self._hint_us = now_us
+            await self._reader.hint({source: read.end for source, read in self.state.positions.items()})
 
     async def _release_snapshot(self) -> None:
         """P5: a snapshot counts once every outcome up to its frame is acknowledged."""
@@ -162,19 +178,20 @@ class Owner:
 
     def _pack(self, records: Sequence[Record]) -> tuple[list[FrameInput], list[SourceRange]]:
         """F1: the inputs in the order read, and the range that each source was read through."""
-        indices: dict[Source, int] = {}
+        indices: dict[tuple[str, int], int] = {}
         starts: list[int] = []
         last: list[Record] = []
         inputs = []
         for record in records:
-            source = Source(record.topic, record.partition)
-            index = indices.get(source)
+            place = (record.topic, record.partition)
+            index = indices.get(place)
             if index is None:
+                source = Source(*place)
                 index = indices[source] = len(starts)
                 held = self.state.positions.get(source)
                 starts.append(held.end if held else record.offset)
                 last.append(record)
-            assert record.offset >= starts[index], f"{source} was read twice at offset {record.offset}"
+            assert record.offset >= starts[index], f"{place} was read twice at offset {record.offset}"
             last[index] = record
             inputs.append(self._input(index, record.offset - starts[index], record))
         positions = [

@@ -199,6 +199,10 @@ class SourceReader(Protocol):
         """Return when records may be readable, at the latest after `timeout_us`."""
         ...
 
+    async def hint(self, offsets: Mapping[Source, int]) -> None:
+        """Tell monitors of lag how far the sources are committed, where a log has such; never waits for it."""
+        ...
+
     async def refresh(self) -> None:
         """Learn what is there now: what was published before this call will be read before `read` gives nothing."""
         ...

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ringfence.chain import Head
 from ringfence_schemas.frames import Settings, TopicIdentity, content_hash
 from ringfence_schemas.topics import JOURNAL
+from ringfence_streams.clock import Clock, MachineClock
 from ringfence_streams.errors import RecordsLost, SnapshotRefused, SourceReplaced
 from ringfence_streams.folding import check_settings
 from ringfence_streams.follower import ChainState, Follower
@@ -17,13 +18,15 @@ from ringfence_streams.snapshots import Snapshot, decode_snapshot
 logger = logging.getLogger(__name__)
 
 
-async def recover(log: Log, shard: int, settings: Settings, replicas: Replicas) -> Follower:
+async def recover(
+    log: Log, shard: int, settings: Settings, replicas: Replicas, clock: Clock | None = None
+) -> Follower:
     """V1, V2: the newest usable snapshot, or the beginning, and every frame after it.
 
     Raises RecordsLost, JournalDamaged, Diverged, SettingsConflict.
     """
     identities = await log.identities()
-    follower = await _from_snapshot(log, shard, settings, replicas, identities)
+    follower = await _from_snapshot(log, shard, settings, replicas, identities, clock or MachineClock())
     if follower is None:
         follower = Follower(shard, ChainState(replicas.new(settings), settings))
     await follower.catch_up(log)
@@ -51,7 +54,12 @@ async def check_sources(log: Log, follower: Follower) -> None:
 
 
 async def _from_snapshot(
-    log: Log, shard: int, settings: Settings, replicas: Replicas, identities: Sequence[TopicIdentity]
+    log: Log,
+    shard: int,
+    settings: Settings,
+    replicas: Replicas,
+    identities: Sequence[TopicIdentity],
+    clock: Clock,
 ) -> Follower | None:
     """V1: resume from the newest snapshot that can be used."""
     journal = next((identity.identity for identity in identities if identity.topic == JOURNAL), "")
@@ -59,7 +67,7 @@ async def _from_snapshot(
         try:
             snapshot = decode_snapshot(data, shard)
             check_settings(settings, snapshot.settings)
-            follower = _resume(shard, snapshot, replicas)
+            follower = await clock.aside(_resume, shard, snapshot, replicas)
         except SnapshotRefused as refused:
             logger.warning("Shard %d: snapshot refused: %s", shard, refused)
             continue

@@ -154,7 +154,7 @@ class Shard:
         shard = self.settings.shard
         if self._follower is None:
             await self._watch()
-            self._follower = await recover(self._log, shard, self.settings, self._replicas)  # V1, V2
+            self._follower = await recover(self._log, shard, self.settings, self._replicas, self._clock)  # V1, V2
             await self._watch()
             self._patience = random.Random(self._entropy(8)).uniform(1, 1.5)  # T1: jitter, so that two do not collide
         elif await self._follower.catch_up(self._log):  # T1: a follower tails the journal

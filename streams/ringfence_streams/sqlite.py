@@ -214,6 +214,9 @@ class SqliteReader:
         """Look again soon: another process may be writing."""
         await self._clock.sleep(min(timeout_us, _POLL_US))
 
+    async def hint(self, offsets: Mapping[Source, int]) -> None:
+        """Nobody watches but `status`, which reads the journal."""
+
     async def refresh(self) -> None:
         """Every read looks anew."""
 

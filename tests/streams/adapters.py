@@ -17,7 +17,7 @@ from ringfence_streams.port import Log, Message
 from ringfence_streams.sqlite import SqliteLog
 from tests.streams.counting import CountingReplicas
 
-MOTION = MotionSettings(batch_inputs=3, snapshot_every=4, lease_us=0, stand_by=False)
+MOTION = MotionSettings(batch_inputs=3, snapshot_every=4, snapshot_rest=0, lease_us=0, stand_by=False)
 
 
 class Storage(Protocol):

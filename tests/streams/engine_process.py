@@ -21,7 +21,7 @@ from ringfence_streams.port import Message
 from ringfence_streams.sqlite import SqliteLog
 from tests.streams.counting import CountingReplicas
 
-MOTION = MotionSettings(batch_inputs=3, snapshot_every=5, stand_by=False)
+MOTION = MotionSettings(batch_inputs=3, snapshot_every=5, snapshot_rest=0, stand_by=False)
 INPUTS = 45
 
 

@@ -15,7 +15,7 @@ from ringfence_streams.snapshots import decode_snapshot
 from tests.streams.counting import CountingReplicas
 from tests.streams.world import audit
 
-MOTION = MotionSettings(batch_inputs=2, lease_us=0, heartbeat_us=0, snapshot_every=4)
+MOTION = MotionSettings(batch_inputs=2, lease_us=0, heartbeat_us=0, snapshot_every=4, snapshot_rest=0)
 SETTINGS = Settings(engine="engine test")
 
 

@@ -167,7 +167,9 @@ async def fold_with_snapshots(path: Path) -> None:
     """Fold what is there, as an engine does that takes snapshots often."""
     log = SqliteLog(path)
     try:
-        engine = Engine(log, [Settings()], CoreReplicas(), motion=MotionSettings(batch_inputs=3, snapshot_every=2))
+        engine = Engine(
+            log, [Settings()], CoreReplicas(), motion=MotionSettings(batch_inputs=3, snapshot_every=2, snapshot_rest=0)
+        )
         await engine.drain()
         await engine.release()
     finally:

@@ -80,7 +80,7 @@ def test_the_margin_engine_gives_the_same_over_every_log_and_every_history(stora
 
     async def fold_part(log: Log, part: list[Message], batch: int) -> None:
         await log.publish(part)
-        motion = MotionSettings(batch_inputs=batch, lease_us=0, snapshot_every=7)
+        motion = MotionSettings(batch_inputs=batch, lease_us=0, snapshot_every=7, snapshot_rest=0)
         assert await Engine(log, [Settings()], CoreReplicas(), motion=motion).drain() == len(part)
 
     async def compare(log: Log) -> None:

@@ -78,6 +78,7 @@ def test_a_shard_reads_on_exactly_where_the_journal_says(storage: Storage) -> No
         assert await rest.read(100, 10**6) == []
         await log.publish(messages(2, 21))
         await rest.wait(1_000_000)
+        await rest.refresh()
         assert [r.timestamp_us for r in await rest.read(100, 10**6)] == [21_000, 22_000]
 
     with_log(storage, action)

@@ -20,7 +20,7 @@ from ringfence_streams.sqlite import SqliteLog
 from tests.streams.counting import CountingReplicas
 from tests.streams.world import audit
 
-MOTION = MotionSettings(batch_inputs=5, snapshot_every=3, stand_by=False)
+MOTION = MotionSettings(batch_inputs=5, snapshot_every=3, snapshot_rest=0, stand_by=False)
 STAND_BY = MotionSettings(batch_inputs=5, heartbeat_us=1_000)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ringfence_schemas.frames import Settings
 from ringfence_schemas.subscriber import parse_decision_id
@@ -24,9 +25,19 @@ from tests.streams.counting import CountingReplica, CountingReplicas
 from tests.streams.whole import whole
 
 MOTION = MotionSettings(
-    batch_inputs=3, in_flight=2, heartbeat_us=1_000, poll_us=1_000, lease_us=3_000, stalled_us=50_000, snapshot_every=4
+    batch_inputs=3,
+    in_flight=2,
+    heartbeat_us=1_000,
+    poll_us=1_000,
+    lease_us=3_000,
+    stalled_us=50_000,
+    snapshot_every=4,
+    snapshot_rest=0,
 )
 TOPICS = (FILLS, TICKS, DEPOSITS, COMMANDS)
+
+
+T = TypeVar("T")
 
 
 class Crashed(BaseException):
@@ -54,6 +65,10 @@ class SimulatedClock:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append((self.now_us + duration_us, future))
         await future
+
+    async def aside(self, work: Callable[..., T], *arguments: object) -> T:
+        """Nothing happens by the way in a world that moves step by step."""
+        return work(*arguments)
 
     def advance(self, duration_us: int) -> None:
         """Let time pass."""

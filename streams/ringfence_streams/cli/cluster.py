@@ -33,12 +33,13 @@ def connected(address: str | None) -> Iterator[Connection]:
         named = f"{address!r} is no Kafka cluster" if address else "No cluster is named"
         raise Problem("no_cluster", named, "Add --log kafka://HOST:PORT, or set RINGFENCE_LOG")
     try:
-        from ringfence_streams.kafka import administration, connection  # noqa: PLC0415 -- only who uses Kafka needs it
+        import kafka.admin  # noqa: F401, PLC0415 -- only who uses Kafka needs it
+
+        from ringfence_streams.kafka import connection  # noqa: PLC0415 -- the same
     except ModuleNotFoundError as error:
         remedy = "Install the extra: pip install 'ringfence[kafka]'"
         raise Problem("extra_missing", f"Kafka needs libraries that are not installed: {error}", remedy) from error
     try:
-        assert administration
         yield connection.connection_of(address or "", os.environ)
     except LogError as error:
         raise Problem(error.code, error.message, error.remedy) from error

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, BinaryIO, Final, Literal
 
 import typer
 
@@ -18,7 +18,10 @@ from ringfence_streams.cli.logs import LogOption, OpenedLog, ShardsOption, opene
 from ringfence_streams.cli.problems import Exit, Problem
 from ringfence_streams.port import Message
 
+Timestamps = Literal["now", "events"]
+
 _NO_KEY: Final = ""
+_MILLISECOND_US: Final = 1_000
 
 
 def publish(
@@ -33,13 +36,21 @@ def publish(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Exit with status 0 even if lines belong to no topic.")
     ] = False,
+    timestamps: Annotated[
+        Timestamps,
+        typer.Option("--timestamps", help="Stamp records with the time of writing, or with that of their events."),
+    ] = "now",
 ) -> None:
     r"""Append JSON lines of inputs to their topics.
 
     The type of an input decides its topic and its key; its bytes are appended as they are.  Inputs with wrong values
     are appended too: the engine refuses them and keeps their bytes.  A line that is no JSON object, or has no known
     type, belongs to no topic: it is reported with its number, counted, and the exit status is 2.  What is published
-    is durable when the next lines are read.  An absent log is created.
+    is durable when the next lines are read.  An absent log in a file is created.
+
+    Over Kafka nothing but the timestamps of records orders inputs of different topics.  For a history,
+    `--timestamps events` stamps each line with the time of its event, and at least a millisecond after the line
+    before, so that it is folded in the order of its lines.
 
     ```sh
     echo '{"type": "deposit", "transfer_id": "t1", "account": "ann",' \
@@ -49,7 +60,7 @@ def publish(
     """
     with opened_lines(file) as lines, opened_log(log, create=True, shards=shards) as opened, ExitStack() as files:
         kept = files.enter_context(_opened_rejects(rejects)) if rejects else None
-        publishing = Publishing(opened, kept)
+        publishing = Publishing(opened, kept, timestamps)
         with console.progress("Publishing", lines.size_bytes) as progress:
             try:
                 for chunk in lines:
@@ -68,7 +79,7 @@ def publish(
 class Publishing:
     """Publishes chunk after chunk, each in one atomic step."""
 
-    def __init__(self, opened: OpenedLog, rejects: BinaryIO | None) -> None:
+    def __init__(self, opened: OpenedLog, rejects: BinaryIO | None, timestamps: Timestamps) -> None:
         self.published: Counter[str] = Counter()
         """Inputs per topic."""
         self.rejected = 0
@@ -76,6 +87,8 @@ class Publishing:
         """Everything up to this line is published or rejected."""
         self._opened = opened
         self._rejects = rejects
+        self._timestamps = timestamps
+        self._last_us = 0
 
     def take(self, chunk: Chunk) -> None:
         """Publish the lines of a chunk in order."""
@@ -103,6 +116,7 @@ class Publishing:
                 continue
             try:
                 event = decode_input(line)
+                time_us = self._timestamp(event.time_us, now_us)
                 topic, key = INPUT_TOPIC[type(event)], key_of(event)
             except InputRefused as refused:
                 struct = INPUT_STRUCTS.get(refused.input_type or "")
@@ -110,8 +124,15 @@ class Publishing:
                     self._reject(number, line, refused)
                     continue
                 # Where it belongs is known, so its bytes are the engine's to refuse and to keep.
+                time_us = self._timestamp(0, now_us)
                 topic, key = INPUT_TOPIC[struct], refused.account or refused.instrument or _NO_KEY
-            yield Message(topic, key, line.removesuffix(b"\r"), now_us)
+            yield Message(topic, key, line.removesuffix(b"\r"), time_us)
+
+    def _timestamp(self, event_us: int, now_us: int) -> int:
+        if self._timestamps == "now":
+            return now_us
+        self._last_us = max(event_us, self._last_us + _MILLISECOND_US)
+        return self._last_us
 
     def _reject(self, number: int, line: bytes, refused: InputRefused) -> None:
         self.rejected += 1

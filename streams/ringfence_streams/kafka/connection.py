@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -94,6 +96,7 @@ class Connection:
         security = self.security
         return {
             "bootstrap_servers": self.bootstrap,
+            "client_id": _client_id(),
             "security_protocol": security.protocol,
             "ssl_context": security.context(),
             "sasl_mechanism": security.mechanism,
@@ -142,6 +145,11 @@ def connection_of(address: str, environment: Mapping[str, str]) -> Connection:
         names={key.removeprefix(RENAME): value for key, value in properties.items() if key.startswith(RENAME)},
         security=_security(properties),
     )
+
+
+def _client_id() -> str:
+    """What the cluster's logs and `ringfence doctor` call this process."""
+    return f"ringfence-{socket.gethostname()}-{os.getpid()}"
 
 
 def _properties(path: str | None) -> dict[str, str]:

@@ -9,10 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import ConsumerRecord
 
 from ringfence_streams.errors import JournalDamaged, LogUnavailable, RecordsLost
@@ -20,6 +26,8 @@ from ringfence_streams.kafka.connection import Connection
 from ringfence_streams.kafka.patience import patiently
 from ringfence_streams.port import Bounds, Record, Source
 
+SHARDS: Final = "shards"
+"""The group to which source offsets are committed as a hint: it has no members and assigns nothing."""
 FETCH_BYTES: Final = 4 * 1024 * 1024
 """A consumer reads ahead about so far."""
 _BACKOFF_MS: Final = 20
@@ -99,6 +107,12 @@ class Cursor:
         if self._source is not None:
             self._end = (await self.bounds(self._source)).end
 
+    async def hint(self, offset: int) -> None:
+        """Commit an offset to the group of the shards, for monitors of lag alone."""
+        if self._consumer is not None and self._partition is not None:
+            with suppress(KafkaError):
+                await self._consumer.commit({self._partition: offset})
+
     @property
     def unread(self) -> bool:
         """Whether records are known to be there that were not read yet."""
@@ -148,6 +162,7 @@ class Cursor:
         if self._consumer is None:
             consumer = AIOKafkaConsumer(
                 **self._connection.for_aiokafka(),
+                group_id=self._connection.group(SHARDS) if self._follows else None,
                 enable_auto_commit=False,
                 auto_offset_reset="none",  # R2
                 isolation_level="read_uncommitted",
@@ -188,6 +203,7 @@ class KafkaFeed:
         self._next = dict(positions)
         self._ahead: dict[Source, deque[Record]] = {source: deque() for source in positions}
         self._waits: dict[Source, asyncio.Future[Sequence[Record]]] = {}
+        self._hinting: asyncio.Future[list[None]] | None = None
 
     async def read(self, source: Source, records: int) -> Sequence[Record]:
         """The next records of one source; empty only when none is known to be unread."""
@@ -214,15 +230,22 @@ class KafkaFeed:
                 self._waits[source] = asyncio.ensure_future(cursor.wait(timeout_us))
         await asyncio.wait(self._waits.values(), return_when=asyncio.FIRST_COMPLETED)
 
+    async def hint(self, offsets: Mapping[Source, int]) -> None:
+        """Tell monitors of lag, unless the last time is still on its way."""
+        if self._hinting is None or self._hinting.done():
+            hints = [self._cursors[source].hint(offset) for source, offset in offsets.items()]
+            self._hinting = asyncio.gather(*hints)
+
     async def refresh(self) -> None:
         """Learn where every source ends now."""
         await asyncio.gather(*(cursor.refresh() for cursor in self._cursors.values()))
 
     async def close(self) -> None:
         """End every consumer."""
-        for waiting in self._waits.values():
+        pending: list[asyncio.Future[Any]] = [*self._waits.values(), *([self._hinting] if self._hinting else [])]
+        for waiting in pending:
             waiting.cancel()
-        await asyncio.gather(*self._waits.values(), return_exceptions=True)
+        await asyncio.gather(*pending, return_exceptions=True)
         await asyncio.gather(*(cursor.close() for cursor in self._cursors.values()))
         self._tell_ended(self)
 

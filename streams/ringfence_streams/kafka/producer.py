@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -13,6 +14,7 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     InvalidTimestampError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     ProducerClosed,
     TopicAuthorizationFailedError,
@@ -84,16 +86,25 @@ class _Lane:
             batch, future = await self._waiting.get()
             try:
                 producer = await self._session.started()
-                delivery = await producer.send_batch(batch, self._topic, partition=self._source.partition)
+                delivery = await self._enqueued(producer, batch)
             except (KafkaError, AssertionError, OSError) as error:  # aiokafka asserts that a partition exists
                 _settle(future, _failure(self._topic, error))
             except asyncio.CancelledError:
                 _settle(future, SendFailed("the session has ended"))
                 raise
             else:
-                delivery.add_done_callback(lambda done, future=future: self._delivered(done, future))
+                delivery.add_done_callback(partial(self._delivered, future))
 
-    def _delivered(self, delivery: asyncio.Future[RecordMetadata], future: asyncio.Future[int | None]) -> None:
+    async def _enqueued(self, producer: AIOKafkaProducer, batch: Any) -> asyncio.Future[RecordMetadata]:
+        """W9: a queue without room for too long is a broker that is slow or away: waiting is right."""
+        while True:
+            with suppress(KafkaTimeoutError):
+                sent: asyncio.Future[RecordMetadata] = await producer.send_batch(
+                    batch, self._topic, partition=self._source.partition
+                )
+                return sent
+
+    def _delivered(self, future: asyncio.Future[int | None], delivery: asyncio.Future[RecordMetadata]) -> None:
         if delivery.cancelled():
             _settle(future, SendFailed("the session has ended"))
         elif error := delivery.exception():

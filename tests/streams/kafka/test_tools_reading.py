@@ -19,7 +19,7 @@ from ringfence_streams.audit import _Views
 from ringfence_streams.errors import Diverged, LogReadOnly, LogUnsuitable, RecordsLost
 from ringfence_streams.kafka.synchronous import SynchronousBroker, SynchronousReader
 from ringfence_streams.port import Source
-from tests.streams.command import LADDER, Json, call, deposit, eventually, lines, objects, start
+from tests.streams.command import LADDER, Folder, Json, call, deposit, eventually, lines, objects, start
 from tests.streams.kafka.conftest import KafkaFolder
 
 SHARDS = 2
@@ -46,6 +46,22 @@ def test_inputs_are_acknowledged_on_the_partition_of_their_key(on_kafka: KafkaFo
             assert (murmur2(record.key) & 0x7FFFFFFF) % 5 == partition
             found.append(json.loads(record.value or b""))
     assert sorted(found, key=lambda each: int(each["time_us"])) == sent
+
+
+def test_a_history_stamped_with_its_own_time_is_folded_in_the_order_of_its_lines(
+    on_kafka: KafkaFolder, folder: Folder
+) -> None:
+    """`--timestamps events`: one shard over Kafka decides what a file decides, although topics are read apart."""
+    on_kafka.topics("create")
+    for log in (on_kafka, folder):
+        log.publish(LADDER, "--timestamps", "events")
+        log.drain()
+    for topic in DECISION_TOPICS:
+        decided, expected = (
+            [{**each, "cause": None} for each in objects(log.call("tail", topic).stdout)] for log in (on_kafka, folder)
+        )
+        assert decided == expected
+    assert len(on_kafka.foreign.decisions("liquidations", 0)) > 3
 
 
 def test_a_verified_log_is_what_a_foreign_reader_finds(ladder: KafkaFolder) -> None:
