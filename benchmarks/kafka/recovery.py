@@ -44,7 +44,7 @@ async def recovery(cluster: Cluster, folder: Path, prefix: str, scale: Scale, se
     async with Writer(cluster.bootstrap) as writer:
         await writer.write(map(outgoing, inputs.market((INSTRUMENT, *OTHERS))), engine.names)
         await writer.write(map(outgoing, inputs.population(scale.positions)), engine.names)
-        await engine.command("run", "--drain", *CLOCK)
+        await engine.command("run", "--drain", "--snapshot-inputs", str(scale.positions // 2), *CLOCK)
         begin = await cluster.end(engine.name(JOURNAL))
         await writer.write(map(outgoing, inputs.mixed(scale.tail, scale.positions, 0.5)), engine.names)
     async with engine.run(*CLOCK) as running:

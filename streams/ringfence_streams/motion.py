@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MotionSettings:
     """How a shard moves.  Times are microseconds."""
 
@@ -27,8 +27,10 @@ class MotionSettings:
     """A shard that does not own looks this often whether it may."""
     stalled_us: int = 10_000_000
     """Without an acknowledgement for so long the shard reports itself stalled, and keeps waiting (W9)."""
-    snapshot_every: int = 1_000
-    """A snapshot follows every so many frames."""
+    snapshot_inputs: int = 1_000_000
+    """A snapshot follows after so many inputs: as many are folded again, at most, when an owner was killed."""
+    snapshot_every: int = 20_000
+    """A snapshot follows after so many frames, however few inputs they hold."""
     snapshot_rest: int = 19
     """After a snapshot none is taken for so many times as long as it took, so large states do not stop the shard."""
     hint_us: int = 5_000_000

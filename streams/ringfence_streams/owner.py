@@ -60,6 +60,7 @@ class Owner:
         self._beat_us = clock.monotonic_us()
         self._hint_us = clock.monotonic_us()
         self._unsnapped = 0
+        self._unsnapped_inputs = 0
         self._rested_us = 0
         """A snapshot is taken at the earliest then."""
         self._unreleased: int | None = None
@@ -144,9 +145,15 @@ class Owner:
         self._progress.frames += 1
         self._progress.inputs += len(inputs)
         self._unsnapped += 1
+        self._unsnapped_inputs += len(inputs)
         await self._release_snapshot()
-        if self._unsnapped >= self._motion.snapshot_every and self._beat_us >= self._rested_us:
+        if self._snapshot_due():
             await self._take_snapshot()  # step 6
+
+    def _snapshot_due(self) -> bool:
+        motion = self._motion
+        enough = self._unsnapped >= motion.snapshot_every or self._unsnapped_inputs >= motion.snapshot_inputs
+        return enough and self._beat_us >= self._rested_us
 
     async def _take_snapshot(self) -> None:
         """W2: only when nothing is in flight is the state that of the chain's head."""
@@ -157,7 +164,7 @@ class Owner:
         data = await self._clock.aside(self.state.capture, self._journal, position)  # the state rests until it is done
         await self._log.snapshots.write(self._settings.shard, head.seq, data)
         self._unreleased = head.seq
-        self._unsnapped = 0
+        self._unsnapped = self._unsnapped_inputs = 0
         await self._release_snapshot()
         await self._hint()
         end_us = self._clock.monotonic_us()

@@ -18,9 +18,7 @@ from ringfence_streams.snapshots import Snapshot, decode_snapshot
 logger = logging.getLogger(__name__)
 
 
-async def recover(
-    log: Log, shard: int, settings: Settings, replicas: Replicas, clock: Clock | None = None
-) -> Follower:
+async def recover(log: Log, shard: int, settings: Settings, replicas: Replicas, clock: Clock | None = None) -> Follower:
     """V1, V2: the newest usable snapshot, or the beginning, and every frame after it.
 
     Raises RecordsLost, JournalDamaged, Diverged, SettingsConflict.

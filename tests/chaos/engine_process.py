@@ -35,7 +35,13 @@ from ringfence_streams.port import Bounds, Record, SnapshotStore
 from tests.streams.test_crash_table import FRESH, ONCE_PER_PROCESS, Step
 
 MOTION = MotionSettings(
-    batch_inputs=4, heartbeat_us=100_000, lease_us=400_000, poll_us=50_000, snapshot_every=8, stalled_us=3_000_000
+    batch_inputs=4,
+    heartbeat_us=100_000,
+    lease_us=400_000,
+    poll_us=50_000,
+    snapshot_every=8,
+    snapshot_rest=0,
+    stalled_us=3_000_000,
 )
 SETTINGS = Settings(engine="chaos")
 POINTS = {point.__name__: point for point in FRESH}

@@ -53,6 +53,9 @@ def run(
     max_clock_step: Annotated[
         str, typer.Option("--max-clock-step", metavar="TIME", help="At a start the clock may be so far ahead.")
     ] = "24h",
+    snapshot_inputs: Annotated[
+        int, typer.Option("--snapshot-inputs", min=1, metavar="N", help="Inputs between two snapshots of a shard.")
+    ] = MotionSettings.snapshot_inputs,
     stand_by: Annotated[
         bool, typer.Option("--stand-by/--no-stand-by", help="Follow while another process owns a shard, or end.")
     ] = True,
@@ -69,7 +72,11 @@ def run(
     ringfence run --log sqlite:risk.db --clock events --drain
     ```
     """
-    motion = MotionSettings(max_clock_step_us=duration_us("--max-clock-step", max_clock_step), stand_by=stand_by)
+    motion = MotionSettings(
+        max_clock_step_us=duration_us("--max-clock-step", max_clock_step),
+        snapshot_inputs=snapshot_inputs,
+        stand_by=stand_by,
+    )
     common = Settings(
         clock=clock,
         id_window_us=duration_us("--id-window", id_window),
