@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 from ringfence_schemas.frames import Settings
@@ -43,6 +44,8 @@ MOTION = MotionSettings(
     snapshot_rest=0,
     stalled_us=3_000_000,
 )
+RIVALS = replace(MOTION, lease_us=3_000_000)
+"""Rivals fight only as long as nobody owns: an owner that starts on a busy machine is not slower than this lease."""
 SETTINGS = Settings(engine="chaos")
 POINTS = {point.__name__: point for point in FRESH}
 PATIENCE_S = 60
@@ -155,19 +158,19 @@ def suicide(name: str, times: int) -> Observer:
     return observe
 
 
-async def work(address: str, observe: Observer | None = None) -> None:
+async def work(address: str, observe: Observer | None = None, motion: MotionSettings = MOTION) -> None:
     """One engine until SIGTERM, or until it dies."""
     log = KafkaLog(connection_of(address, {}), shards=[0])
     if observe is not None:
         log._broker = cast("Broker", ObservedBroker(log._broker, observe))
         log._snapshots = ObservedSnapshots(log._snapshots, observe)
-    engine = Engine(log, [SETTINGS], CoreReplicas(), motion=MOTION)
+    engine = Engine(log, [SETTINGS], CoreReplicas(), motion=motion)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.stop)
     await engine.run()
     await log.close()
 
 
-def child(address: str, observe: Observer | None = None) -> int:
+def child(address: str, observe: Observer | None = None, motion: MotionSettings = MOTION) -> int:
     """Fork an engine; returns its process id."""
     pid = os.fork()
     if pid:
@@ -175,7 +178,7 @@ def child(address: str, observe: Observer | None = None) -> int:
     status = 1
     with suppress(BaseException):
         tell_logs()
-        asyncio.run(work(address, observe))
+        asyncio.run(work(address, observe, motion))
         status = 0
     os._exit(status)
 
@@ -228,7 +231,7 @@ def die_at_random(address: str, seed: str, kills: int) -> None:
 
 def crowd(address: str, count: int) -> None:
     """Rivals: all of them believe that the shard is theirs to run."""
-    rivals = [child(address) for _ in range(count)]
+    rivals = [child(address, motion=RIVALS) for _ in range(count)]
 
     def stop(*_: object) -> None:
         for rival in rivals:

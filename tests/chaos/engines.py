@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,11 @@ class Engine:
         """What it said that is no JSON."""
         self._changed = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that it can be ended with everything that it has started
         )
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -98,10 +102,10 @@ class Engine:
         return sum(text in json.dumps(line) for line in list(self.lines))
 
     def close(self) -> None:
-        """End it whatever it is doing."""
-        if self.alive:
-            self._process.kill()
-            self._process.wait()
+        """End it whatever it is doing, and those that it has started: they hold its outputs open."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._reading.join(5)
         if self._process.stdout:
             self._process.stdout.close()
