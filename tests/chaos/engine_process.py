@@ -20,6 +20,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -176,10 +177,12 @@ def child(address: str, observe: Observer | None = None, motion: MotionSettings 
     if pid:
         return pid
     status = 1
-    with suppress(BaseException):
+    try:
         tell_logs()
         asyncio.run(work(address, observe, motion))
         status = 0
+    except BaseException:  # noqa: BLE001 -- a forked process must not go on in the code of its parent
+        say(died_of=traceback.format_exc(), pid=os.getpid())
     os._exit(status)
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -78,6 +79,19 @@ class Walk:
     def epochs(self) -> int:
         """How many ownerships there were."""
         return sum(link.kind == "epoch" for link in self.chain)
+
+    @property
+    def silences_ms(self) -> list[int]:
+        """How long the chain had rested when somebody took it over whose predecessor had not released it.
+
+        A claim extends the frame that its sender had seen for a whole lease, so no machine is too slow for this to be
+        at least the lease: frames and claims bear the times at which they were sent.
+        """
+        return [
+            claim.record.timestamp_ms - last.record.timestamp_ms
+            for last, claim in pairwise(self.chain)
+            if claim.kind == "epoch" and last.kind != "release"
+        ]
 
     @property
     def inputs(self) -> int:

@@ -10,11 +10,16 @@ from functools import partial
 from kafka import KafkaProducer
 
 from tests.chaos.cluster import Stored, Topics
+from tests.chaos.engine_process import RIVALS
 from tests.chaos.engines import Engine, engine
-from tests.chaos.judge import Verdict, judge
+from tests.chaos.judge import Verdict, Walk, judge
 from tests.chaos.reference import assert_undisturbed_in_order
 from tests.chaos.watching import Watch
 from tests.chaos.workload import Market, publish
+
+LEASE_MS = RIVALS.lease_us // 1_000
+MOST_ROUNDS = 20
+"""On a busy machine rivals may start so far apart that none comes second; then there is another round."""
 
 Tell = Callable[[str, object], None]
 Start = Callable[[], Engine]
@@ -79,28 +84,37 @@ def test_zombies_write_frames_that_are_dead_for_every_reader(
     assert verdict.walk.epochs >= times + 1
 
 
+def claims_lost(walk: Walk) -> int:
+    """How many came second."""
+    return sum(link.kind == "epoch" for link in walk.dead)
+
+
 def test_three_owners_at_once_leave_one_and_it_stays(topics: Topics, record_property: Tell, *, whole: bool) -> None:
-    """A5: whoever claims first in the log wins; the others say so, follow, and do not come back while it lives."""
+    """A5: whoever claims first in the log wins; the others say so, follow, and do not come back while it works."""
     rounds = 8 if whole else 2
     market = Market("rivals")
     publish(topics, market.inputs(100))
-    stood_down = 0
+    stood_down, said = 0, list[str]()
     with Watch(topics) as watch:
-        for number in range(1, rounds + 1):
+        while len(said) < rounds or (len(said) < MOST_ROUNDS and not claims_lost(watch.walk)):
+            before = watch.walk.epochs
             with engine(topics, "crowd", "3") as rivals:
-                watch.until(partial(owned_so_often, watch, number), "a claim is accepted")
+                watch.until(partial(owned_so_often, watch, before + 1), "a claim is accepted")
                 for _ in range(4):
                     publish(topics, list(market.records(market.event() for _ in range(100))))
                     watch.caught_up()
-                assert watch.walk.epochs == number, "while an owner works, nobody else is accepted"
-                stood_down += rivals.heard("stands down")
                 assert rivals.terminate() == 0, rivals.said()
+                stood_down += rivals.heard("stands down")
+                said.append(rivals.said())
                 watch.until(lambda: watch.walk.chain[-1].kind == "release", "the owner releases the shard")
     verdict = judged(topics, record_property)
-    rival_claims = [link for link in verdict.walk.dead if link.kind == "epoch"]
-    assert rival_claims, "claims that lost are in the log"
-    assert stood_down >= len(rival_claims)
-    record_property("claims that lost", len(rival_claims))
+    lost = claims_lost(verdict.walk)
+    assert lost, "claims that lost are in the log"
+    assert stood_down >= lost
+    silences_ms = verdict.walk.silences_ms
+    assert all(silence_ms >= LEASE_MS for silence_ms in silences_ms), (silences_ms, *said)
+    record_property("claims that lost", lost)
+    record_property("owners that a busy machine silenced for a lease", len(silences_ms))
 
 
 def append(topics: Topics, record: Stored) -> None:
