@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from ringfence_streams.localkafka.cluster import LocalCluster
+from tests import kafka_cluster
 from tests.chaos.cluster import Topics
 
 HERE = Path(__file__).parent
@@ -74,3 +76,12 @@ def make_topics(kafka: str) -> Iterator[MakeTopics]:
 def topics(make_topics: MakeTopics) -> Topics:
     """Topics for one shard."""
     return make_topics()
+
+
+@pytest.fixture
+def alone(kafka_place: Path) -> Iterator[LocalCluster]:
+    """One broker that may be killed, or damaged."""
+    cluster = kafka_cluster.cluster_in(kafka_place, f"alone-{random.SystemRandom().randrange(10**6)}")
+    cluster.start()
+    yield cluster
+    cluster.delete()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from kafka.admin import KafkaAdminClient
@@ -15,7 +13,6 @@ from kafka.errors import KafkaError
 
 from ringfence_streams.localkafka.cluster import LocalCluster
 from ringfence_streams.localkafka.node import HOST
-from tests import kafka_cluster
 from tests.chaos.cluster import Topics
 from tests.chaos.engines import engine
 from tests.chaos.judge import Verdict, judge
@@ -37,15 +34,6 @@ def swept() -> Iterator[None]:
     """kafka-python leaves sockets behind when a broker is gone: they are collected here, where that is no error."""
     yield
     gc.collect()
-
-
-@pytest.fixture
-def alone(kafka_place: Path) -> Iterator[LocalCluster]:
-    """One broker that may be killed."""
-    cluster = kafka_cluster.cluster_in(kafka_place, f"alone-{random.SystemRandom().randrange(10**6)}")
-    cluster.start()
-    yield cluster
-    cluster.delete()
 
 
 def judged(topics: Topics, tell: Tell, subscriber: Subscriber, desk: LivePublisher) -> Verdict:

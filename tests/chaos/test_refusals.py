@@ -8,6 +8,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
+from ringfence_streams.localkafka.cluster import LocalCluster
 from tests.chaos.cluster import Topics
 from tests.chaos.engines import engine, ringfence
 from tests.chaos.watching import Watch
@@ -38,10 +39,13 @@ def add_partition(admin: KafkaAdminClient, topics: Topics) -> None:
     admin.create_partitions({topics.name("fills"): 2})
 
 
-def compact_journal(admin: KafkaAdminClient, topics: Topics) -> None:
-    """The journal's cleanup policy is changed."""
-    resource = ConfigResource(ConfigResourceType.TOPIC, topics.name("journal"), {"cleanup.policy": "compact"})
-    admin.alter_configs([resource])
+def alter_journal(setting: str, value: str) -> Damage:
+    """Somebody sets the journal's settings in another way."""
+
+    def damage(admin: KafkaAdminClient, topics: Topics) -> None:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.name("journal"), {setting: value})])
+
+    return damage
 
 
 DAMAGES: dict[str, tuple[Damage, str, str]] = {
@@ -49,11 +53,32 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
     "the journal is created anew": (recreate("journal"), "records_lost", "journal"),
     "a source is created anew": (recreate("ticks"), "source_replaced", "ticks"),
     "a source has another number of partitions": (add_partition, "log_unsuitable", "fills"),
-    "the journal is compacted": (compact_journal, "log_unsuitable", "journal"),
+    "the journal is compacted": (alter_journal("cleanup.policy", "compact"), "log_unsuitable", "journal"),
+    "the journal expires within a day": (alter_journal("retention.ms", "3600000"), "log_unsuitable", "journal"),
 }
 
 
 QUICK = {"the journal's head is deleted", "a source is created anew"}
+
+
+def fold_something(topics: Topics) -> None:
+    """An engine works for a while and stops orderly."""
+    publish(topics, Market("refusals").inputs(300))
+    with engine(topics) as owner, Watch(topics) as watch:
+        watch.caught_up()
+        assert owner.terminate() == 0, owner.said()
+    assert topics.ends("snapshots")[0], "a snapshot was taken"
+
+
+def assert_refused(topics: Topics, code: str, named: str) -> None:
+    """The command ends with status 1, the code, and the topic at fault; the journal stays as it is."""
+    before = topics.ends("journal")
+    with ringfence(topics, "run", "--clock", "events", "--drain") as refused:
+        assert refused.wait() == 1, refused.said()
+        said = refused.until(lambda line: line.get("code") == code, f"it says {code}")
+    assert named in said["message"]
+    assert said["remedy"]
+    assert topics.ends("journal") == before, "nothing was written"
 
 
 @pytest.mark.parametrize(
@@ -64,20 +89,27 @@ QUICK = {"the journal's head is deleted", "a source is created anew"}
     ],
 )
 def test_a_log_that_is_not_what_it_was_is_refused_before_anything_is_written(topics: Topics, name: str) -> None:
-    """The command ends with status 1, the code, and the topic at fault; the journal stays as it is."""
+    """A8: deleted, made anew, or set in another way."""
     damage, code, named = DAMAGES[name]
-    publish(topics, Market("refusals").inputs(300))
-    with engine(topics) as owner, Watch(topics) as watch:
-        watch.caught_up()
-        assert owner.terminate() == 0, owner.said()
-    assert topics.ends("snapshots")[0], "a snapshot was taken"
+    fold_something(topics)
     admin = KafkaAdminClient(bootstrap_servers=topics.bootstrap)
     damage(admin, topics)
     admin.close()
-    before = topics.ends("journal")
-    with ringfence(topics, "run", "--clock", "events", "--drain") as refused:
-        assert refused.wait() == 1, refused.said()
-        said = refused.until(lambda line: line.get("code") == code, f"it says {code}")
-    assert named in said["message"]
-    assert said["remedy"]
-    assert topics.ends("journal") == before, "nothing was written"
+    assert_refused(topics, code, named)
+
+
+@pytest.mark.whole("a broker of its own is started twice")
+def test_a_journal_whose_end_was_cut_off_on_the_brokers_disk_is_refused(alone: LocalCluster) -> None:
+    """A8: the broker comes back with half of the file and knows no better; the snapshots prove that there was more."""
+    topics = Topics(alone.bootstrap, "chaos.")
+    topics.create()
+    fold_something(topics)
+    (whole,) = topics.ends("journal")
+    alone.kill(1)
+    (segment,) = (alone.node(1).data / "chaos.journal-0").glob("*.log")
+    with segment.open("r+b") as file:
+        file.truncate(segment.stat().st_size // 2)
+    alone.start()
+    (left,) = topics.ends("journal")
+    assert 0 < left < whole, "acknowledged frames are gone"
+    assert_refused(topics, "records_lost", "Journal")

@@ -24,6 +24,7 @@ def new_consumer(topics: Topics, places: list[tuple[str, int]]) -> KafkaConsumer
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=100,
+        request_timeout_ms=5_000,  # whoever watches must not be the last to notice that a broker is gone
     )
     consumer.assign([TopicPartition(topics.name(topic), partition) for topic, partition in places])
     consumer.seek_to_beginning()

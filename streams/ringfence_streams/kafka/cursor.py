@@ -33,6 +33,8 @@ FETCH_BYTES: Final = 4 * 1024 * 1024
 _BACKOFF_MS: Final = 20
 """aiokafka sleeps so long also when it only has to learn of a topic for the first time."""
 _LONGEST_WAIT_MS: Final = 1_000
+_REQUEST_TIMEOUT_MS: Final = 15_000
+"""A broker that is silent for so long is asked no more until the cluster has been asked who leads now."""
 _READ_RECORDS: Final = 2_000
 
 
@@ -167,6 +169,7 @@ class Cursor:
                 auto_offset_reset="none",  # R2
                 isolation_level="read_uncommitted",
                 check_crcs=True,
+                request_timeout_ms=_REQUEST_TIMEOUT_MS,
                 retry_backoff_ms=_BACKOFF_MS,
                 max_partition_fetch_bytes=FETCH_BYTES,
             )
