@@ -86,10 +86,14 @@ test-all-pythons: ## Run the tests of schemas, core and scenarios under every in
 	done
 
 .PHONY: lock
-lock: .lock-venv/bin/uv ## Resolve the dependencies again and write the locks
-	@$(compile) pyproject.toml --group dev --all-extras --upgrade --output-file requirements.lock
+lock: .lock-venv/bin/uv ## Resolve the dependencies again, keep versions that still fit, and write the locks
+	@$(compile) pyproject.toml --group dev --all-extras --output-file requirements.lock
 	@$(compile) pyproject.toml --extra kafka --constraint requirements.lock --output-file docker/requirements.lock
 	@$(compile) --group build --constraint requirements.lock --output-file docker/requirements-build.lock
+
+.PHONY: upgrade
+upgrade: ## The same with the newest versions
+	@$(MAKE) --no-print-directory lock compile='$(compile) --upgrade'
 
 compile = .lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 

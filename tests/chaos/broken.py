@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ringfence_streams.localkafka.cluster import LocalCluster
+from ringfence_streams.localkafka.temporary import free_ports
 from tests.chaos.proxy import Proxy
 
 HOST = "127.0.0.1"
@@ -37,7 +36,8 @@ def through(proxy: Proxy) -> str:
 @contextmanager
 def broken_line(folder: Path) -> Iterator[BrokenLine]:
     """Start the broker and its proxies; they do not outlive the block."""
-    port, _, inner, other, *outer = free_ports(6)
+    port = free_ports(6)
+    inner, other, *outer = range(port + 2, port + 6)
     names = {"FIRST": (inner, outer[0]), "SECOND": (other, outer[1])}
     listeners = [f"PLAINTEXT://{HOST}:{port}", *(f"{name}://{HOST}:{inside}" for name, (inside, _) in names.items())]
     advertised = [f"PLAINTEXT://{HOST}:{port}", *(f"{name}://{HOST}:{outside}" for name, (_, outside) in names.items())]
@@ -60,16 +60,3 @@ def broken_line(folder: Path) -> Iterator[BrokenLine]:
             yield BrokenLine(cluster, *proxies)
     finally:
         cluster.delete()
-
-
-def free_ports(count: int) -> list[int]:
-    """So many ports in a row that nobody listens on; a node takes the second one for its controller."""
-    while True:
-        first = random.SystemRandom().randrange(20_000, 30_000)  # below the ports that clients get
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind((HOST, port))
-        except OSError:
-            continue
-        return list(range(first, first + count))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,11 +25,10 @@ from kafka.errors import (
 )
 
 from ringfence_streams.errors import LogUnavailable, LogUnsuitable
+from ringfence_streams.kafka.admission import TIMEOUT_MS, reach
 from ringfence_streams.kafka.connection import Connection
 from ringfence_streams.kafka.specs import MAX_MESSAGE_BYTES, TopicSpec
 
-TIMEOUT_MS: Final = 10_000
-"""A cluster that does not answer for so long counts as unreachable."""
 _PAUSE_S: Final = 0.1
 
 
@@ -281,20 +279,6 @@ def _assigned(assignment: Any) -> Iterator[int]:
     topics = assignment.get("assigned_partitions", ()) if isinstance(assignment, Mapping) else ()
     for topic in topics:
         yield from topic["partitions"]
-
-
-def reach(connection: Connection) -> None:
-    """Find one address where somebody listens: a client would go on trying.  Raises the last OSError."""
-    failure = OSError("no address")
-    for address in connection.bootstrap.split(","):
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), TIMEOUT_MS / 1_000).close()
-        except OSError as error:
-            failure = error
-        else:
-            return
-    raise failure
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from kafka.errors import CorruptRecordError, OffsetOutOfRangeError
 from ringfence_streams.broker import Feed, Producer, Topic
 from ringfence_streams.brokerlog import BrokerLog
 from ringfence_streams.errors import JournalDamaged, LogReadOnly, LogUnavailable, LogUnsuitable, RecordsLost
-from ringfence_streams.kafka.administration import TIMEOUT_MS, Administration, reach, told
+from ringfence_streams.kafka.administration import Administration, told
+from ringfence_streams.kafka.admission import TIMEOUT_MS, reach
 from ringfence_streams.kafka.connection import Connection
 from ringfence_streams.kafka.snapshots import KafkaSnapshots
 from ringfence_streams.kafka.specs import ROLES

@@ -48,12 +48,12 @@ def free_port() -> int:
 class Worker:
     """One `faust worker`."""
 
-    def __init__(self, topics: Topics, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, log: str, folder: Path, settings: dict[str, str]) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = folder / f"{self.port}.log"
         environment = os.environ | {
-            "RINGFENCE_LOG": topics.address,
+            "RINGFENCE_LOG": log,
             "RINGFENCE_APP_URL": self.url,
             "RINGFENCE_APP_WEB_PORT": str(self.port),
             "RINGFENCE_APP_WEB_BIND": "127.0.0.1",
@@ -138,7 +138,7 @@ class Workers:
 
     def start(self, **settings: str) -> Worker:
         """Start one; `ready` waits for it."""
-        worker = Worker(self._topics, self._folder, settings)
+        worker = Worker(self._topics.address, self._folder, settings)
         self._started.append(worker)
         return worker
 
