@@ -6,6 +6,7 @@ dense number, engine time and cause here, so no handler can forget them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
 from ringfence.identities import Identities
@@ -61,6 +62,8 @@ class State:
         self.touched_wallets: dict[tuple[str, str], None] = {}
         """(account, asset) of wallets changed since views were last drawn."""
         self.decisions: list[Decision] = []
+        self.witness: Callable[[Decision], None] | None = None
+        """Told of each decision as it is recorded, while the state is what led to it; only explaining needs one."""
         self._origin: Origin | None = None
         self._position = 0
         self._timer: Cause | None = None
@@ -140,6 +143,8 @@ class State:
             id=f"{self.settings.shard}-{topic}-{number}", time_us=self.time_us, cause=self.cause(), **fields
         )
         self.decisions.append(decision)
+        if self.witness is not None:
+            self.witness(decision)
         return decision
 
     def record_of(self, kind: type[Kind], bucket: Bucket, **fields: Any) -> Kind:

@@ -14,6 +14,7 @@ import typer
 from ringfence_streams.cli import kafka, topics
 from ringfence_streams.cli.console import console
 from ringfence_streams.cli.doctor import doctor
+from ringfence_streams.cli.explain import explain
 from ringfence_streams.cli.fold import fold
 from ringfence_streams.cli.problems import Exit, Problem
 from ringfence_streams.cli.publish import publish
@@ -25,7 +26,7 @@ from ringfence_streams.errors import LogError
 
 JSON_LOGS: Final = "--json-logs"
 
-COMMANDS: Final[tuple[Callable[..., None], ...]] = (fold, publish, run, tail, status, verify, doctor)
+COMMANDS: Final[tuple[Callable[..., None], ...]] = (fold, publish, run, tail, status, verify, explain, doctor)
 """In the order in which help lists them."""
 
 

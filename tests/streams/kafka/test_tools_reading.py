@@ -270,3 +270,15 @@ def test_a_closed_view_may_be_compacted_away() -> None:
     strict.published = 10
     with pytest.raises(Diverged, match="version 1 is not published"):
         strict.compare(outcome(1, b"{}"), 1)
+
+
+def test_a_decision_is_explained_from_the_journal_of_its_shard_and_a_position_from_that_of_its_key(
+    ladder: KafkaFolder,
+) -> None:
+    """The decision that is explained is the one on its topic; who asks for a position need not know the shard."""
+    for decision in ladder.tail("liquidations") + ladder.tail("refusals"):
+        (found,) = objects(ladder.call("explain", decision["id"], "--json").stdout)
+        assert found["decision"] == decision
+        assert {key: found["cause"][key] for key in decision["cause"]} == decision["cause"]
+    (position,) = objects(ladder.call("explain", "alice|BTC-USDT-PERP", "--json").stdout)
+    assert position["last"]["parameters"]["topic"] == "instruments"

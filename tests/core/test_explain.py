@@ -1,0 +1,220 @@
+"""An explanation is true: its printed numbers give its results, and its results are what is decided and published."""
+
+from __future__ import annotations
+
+import operator
+import re
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, note
+
+from ringfence.explain import Condition, Explanation, explain_decision, explain_position
+from ringfence_schemas.outcomes import Decision, LiquidationOrder, LiquidationStarted, MarginCall
+from tests.core.desk import Desk, tiers
+from tests.core.engines import FoldEngine, Json
+from tests.core.test_properties import stream, weather
+from tests.core.weather import Move, moves, worlds
+
+RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+PUBLISHED = {
+    "notional": "notional",
+    "equity": "equity",
+    "maintenance": "maintenance_margin",
+    "margin ratio": "margin_ratio",
+    "collateral": "collateral",
+    "initial margin": "initial_margin",
+    "max removable": "max_removable",
+    "margin shortfall": "margin_shortfall",
+    "liquidation price": "liquidation_price",
+    "bankruptcy price": "limit_price",
+}
+"""Step -> the field of decisions and views that says the same."""
+
+
+def value(text: str) -> Fraction:
+    """What arithmetic comes to, exactly."""
+    fractions = re.sub(r"\d+(?:\.\d+)?", r"Fraction('\g<0>')", text)
+    return Fraction(eval(fractions, {"Fraction": Fraction, "max": max, "min": min}))  # noqa: S307 -- our own formulas
+
+
+def assert_true(explanation: Explanation) -> None:
+    """Every step and every condition, computed anew from the numbers that it shows."""
+    for step in explanation.steps:
+        assert value(step.numbers) == Fraction(step.exact), step
+    for condition in explanation.conditions:
+        assert RELATIONS[condition.relation](value(condition.left), value(condition.right)) == condition.holds, (
+            condition
+        )
+
+
+def assert_said(explanation: Explanation, outcome: Json) -> None:
+    """What it calls published stands in the outcome, wherever that has such a field."""
+    for step in explanation.steps:
+        field = PUBLISHED.get(step.name.partition(",")[0])
+        if field in outcome and outcome[field] is not None:
+            assert step.published == outcome[field], (step, outcome)
+
+
+def condition(explanation: Explanation, name: str) -> Condition:
+    """The one with this name."""
+    (found,) = (each for each in explanation.conditions if each.name == name)
+    return found
+
+
+class Witness:
+    """Explains every decision of an engine at the moment it is recorded."""
+
+    def __init__(self, engine: FoldEngine) -> None:
+        self.explained: list[tuple[Decision, Explanation]] = []
+        self._fold = engine.fold
+        self._fold.state.witness = self._take
+
+    def _take(self, decision: Decision) -> None:
+        book = self._fold.state.books.get(getattr(decision, "instrument", None) or "")
+        bucket = book.buckets.get(getattr(decision, "account", None) or "") if book else None
+        self.explained.append((decision, explain_decision(decision, bucket)))
+
+
+def judge(decision: Decision, explanation: Explanation) -> None:
+    """What is true of each kind of decision."""
+    assert_true(explanation)
+    assert_said(explanation, msgspec.to_builtins(decision))
+    match decision:
+        case MarginCall(status="called" | "escalated"):
+            assert condition(explanation, f"level {decision.level} is reached").holds
+        case MarginCall(status="recovered"):
+            assert not any(each.holds for each in explanation.conditions if each.name.startswith("level"))
+        case LiquidationStarted():
+            assert condition(explanation, "it is liquidated at the mark").holds
+            assert condition(explanation, "its key is beyond the threshold").holds
+        case LiquidationOrder():
+            assert [each.holds for each in explanation.conditions if "restores" in each.name] in ([], [True, False])
+
+
+@weather
+@given(worlds(), moves)
+def test_whatever_is_decided_in_any_weather_is_explained_by_numbers_that_add_up(
+    world: list[Json], drawn: list[Move]
+) -> None:
+    """Each decision at its moment, and each position after every input, against its view."""
+    engine = FoldEngine()
+    witness = Witness(engine)
+    for data in stream(world, drawn):
+        note(data.decode())
+        engine.apply(data)
+        while witness.explained:
+            judge(*witness.explained.pop())
+    for line in engine.statement():
+        for view in line.get("positions", ()):
+            explanation = explain_position(engine.fold.state.books[view["instrument"]].buckets[line["account"]])
+            assert_true(explanation)
+            assert_said(explanation, view)
+            near = [each.holds for each in explanation.conditions if re.search(r"at [0-9]", each.name)]
+            assert near in ([], [True], [True, False])
+
+
+def last(desk: Desk, play: Any) -> Explanation:
+    """The explanation of the last decision that something leads to."""
+    witness = Witness(desk.engine)
+    play()
+    return witness.explained[-1][1]
+
+
+def test_a_call_shows_every_level_and_how_it_came_from_the_one_before() -> None:
+    """Ten at 100 with 200 of margin: at 85 equity is 50 and maintenance 42.5; level 2 is reached, 1.1 is not."""
+    desk = Desk(margin_call_levels=["2", "1.1"], default_leverage="5")
+    desk.deposit("ann", "200")
+    desk.buy("ann", "10", "100")
+    explanation = last(desk, lambda: desk.tick("85"))
+    assert condition(explanation, "level 2 is reached") == Condition(
+        "level 2 is reached", "equity <= r * maintenance", "50", "<=", "2 * 42.5", holds=True
+    )
+    assert not condition(explanation, "level 1.1 is reached").holds
+    assert explanation.notes == (
+        "From no level to level 2: a level is entered where it is reached, and left where it is no longer held.",
+    )
+    shortfall = explanation.steps[-1]
+    assert (shortfall.numbers, shortfall.published) == ("max(0, 2 * 42.5 - 50)", "35")
+
+
+@pytest.mark.parametrize(
+    ("options", "before", "note"),
+    [
+        ({}, "100", "No margin call came before it: the instrument has no margin_call_levels."),
+        ({"margin_call_levels": ["2"]}, "100", "No margin call came before it: one step led past every level."),
+        ({"margin_call_levels": ["2"]}, "85", "Margin call ann|X|c1 was open before."),
+    ],
+)
+def test_a_liquidation_says_whether_a_call_came_before(options: Json, before: str, note: str) -> None:
+    """The evidence is the same; the reason is in words."""
+    desk = Desk(default_leverage="5", liquidation={"mode": "takeover"}, **options)
+    desk.deposit("ann", "200")
+    desk.buy("ann", "10", "100")
+    desk.tick(before)
+    witness = Witness(desk.engine)
+    desk.tick("83")
+    (started,) = (each for decision, each in witness.explained if isinstance(decision, LiquidationStarted))
+    assert started.notes == (note,)
+
+
+def test_a_position_that_no_price_can_liquidate_says_so() -> None:
+    """Bought with all of its cost, at no maintenance: the line is crossed below the first tick."""
+    desk = Desk(tiers=tiers(("0", "0")), default_leverage="0.5")
+    desk.deposit("ann", "1000")
+    desk.buy("ann", "10", "1")
+    desk.tick("1")
+    explanation = explain_position(desk.bucket("ann"))
+    assert explanation.notes == ("No price on the grid from one tick to 10^18 would liquidate it.",)
+    assert [step.name for step in explanation.steps][:3] == ["notional", "equity", "maintenance, tier 1 from 0"]
+
+
+def test_without_a_mark_only_the_liquidation_price_is_explained() -> None:
+    """Nothing is judged, so nothing else can be said; without a position nothing at all."""
+    desk = Desk(default_leverage="5")
+    desk.deposit("ann", "200")
+    desk.buy("ann", "10", "100")
+    explanation = explain_position(desk.bucket("ann"))
+    assert [step.name for step in explanation.steps] == ["liquidation price, on the line of tier 1"]
+    assert {given.symbol: given.value for given in explanation.given}["P"] == "none yet"
+    desk.sell("ann", "10", "100")
+    assert explain_position(desk.bucket("ann")).notes == ("There is no position.",)
+
+
+def test_margin_that_may_not_be_removed_shows_what_may() -> None:
+    """At 100 with 200 of margin at five-fold leverage there is nothing to spare."""
+    desk = Desk(default_leverage="5")
+    desk.deposit("ann", "200")
+    desk.buy("ann", "10", "100")
+    desk.tick("100")
+    explanation = last(desk, lambda: desk.command("remove_margin", "ann", amount="1"))
+    removable = explanation.steps[-1]
+    assert (removable.name, removable.numbers) == ("max removable", "max(0, min(200 - 50, 200 - 200))")
+    assert removable.published == "0"
+
+
+def test_what_is_about_nobodys_position_needs_no_figures() -> None:
+    """A refused withdrawal of somebody unknown."""
+    desk = Desk()
+    withdrawal = {"account": "bob", "asset": "USDT", "amount": "1"}
+    assert last(desk, lambda: desk.play("withdrawal", **withdrawal)) == Explanation()
+
+
+@pytest.mark.parametrize(("side", "price", "line"), [("buy", "84", "1 - 0.05"), ("sell", "115", "1 + 0.05")])
+def test_a_short_is_explained_as_a_long_is(side: str, price: str, line: str) -> None:
+    """Its threshold lies on the other side of the price, and its boundary is one tick lower, not higher."""
+    desk = Desk(default_leverage="5")
+    desk.deposit("ann", "200")
+    getattr(desk, side)("ann", "10", "100")
+    desk.tick("100")
+    explanation = explain_position(desk.bucket("ann"))
+    boundary = [each for each in explanation.conditions if "mark" not in each.name]
+    assert [each.holds for each in boundary] == [True, False]
+    witness = Witness(desk.engine)
+    desk.tick(price)
+    for decision, each in witness.explained:
+        judge(decision, each)
+    started = witness.explained[0][1]
+    assert [step.numbers for step in started.steps if step.name == "threshold"] == [f"{price} * ({line}) - 0"]
