@@ -68,9 +68,7 @@ def explain_position(bucket: Bucket) -> Explanation:
         return Explanation(_given(bucket), notes=("There is no position.",))
     now = _Judged.now(bucket)
     steps, conditions = ((*_judgement(now), *_removable(now)), (_liquidated(now, "at the mark"),)) if now else ((), ())
-    return Explanation(
-        _given(bucket), (*steps, _crossing(bucket)), (*conditions, *_boundary(bucket)), tuple(_unreachable(bucket))
-    )
+    return Explanation(_given(bucket), (*steps, _crossing(bucket)), (*conditions, *_boundary(bucket)), _limits(bucket))
 
 
 def explain_decision(decision: Decision, bucket: Bucket | None) -> Explanation:
@@ -113,7 +111,7 @@ def _explain_call(call: MarginCall, now: _Judged) -> Explanation:
         )
     before, after = (f"level {level}" if level else "no level" for level in (call.previous_level, call.level))
     note = f"From {before} to {after}: a level is entered where it is reached, and left where it is no longer held."
-    return Explanation(_given(bucket), tuple(steps), (*levels, *_boundary(bucket)), (note, *_unreachable(bucket)))
+    return Explanation(_given(bucket), tuple(steps), (*levels, *_boundary(bucket)), (note, *_limits(bucket)))
 
 
 def _level(now: _Judged, level: int) -> tuple[Condition, Condition]:
@@ -137,11 +135,13 @@ def _level(now: _Judged, level: int) -> tuple[Condition, Condition]:
 def _explain_start(started: LiquidationStarted, now: _Judged) -> Explanation:
     sign, strict = now.sign, now.rules.strict
     turn, side = ("-", "-") if sign > 0 else ("", "+")
+    beside, k = (f"- {now.m}", "0") if now.rules.entry_basis else (f"+ {now.cum}", now.k)
+    formula = "c - maintenance" if now.rules.entry_basis else "c + cum"
     key, threshold = (_quotient(int(top), int(bottom), 0) for top, bottom in (started.key, started.threshold))
     steps = (
         *_judgement(now),
-        Step("key", f"{turn}(c + cum) / |q|", f"{turn}({now.c} + {now.cum}) / {now.size}", key),
-        Step("threshold", f"P * (1 {side} k) - F", f"{now.p} * (1 {side} {now.k}) - {now.f}", threshold),
+        Step("key", f"{turn}({formula}) / |q|", f"{turn}({now.c} {beside}) / {now.size}", key),
+        Step("threshold", f"P * (1 {side} k) - F", f"{now.p} * (1 {side} {k}) - {now.f}", threshold),
     )
     ahead = int(started.key[0]) * int(started.threshold[1]) - int(started.threshold[0]) * int(started.key[1])
     relation = (">" if sign > 0 else "<") + ("" if strict else "=")
@@ -189,7 +189,8 @@ def _explain_order(order: LiquidationOrder, now: _Judged) -> Explanation:
 def _restored(now: _Judged, part: int) -> Condition:
     """Whether the target is met once a part of the position is gone."""
     rules, plan, sold = now.rules, now.rules.liquidation, part * now.price
-    kept = rules.side(now.bucket.size).maintenance((abs(now.bucket.size) - part) * now.price)
+    basis = rules.basis(now.price, now.bucket.entry_price)
+    kept = rules.side(now.bucket.size).maintenance((abs(now.bucket.size) - part) * basis)
     charge = rules.taker_fee + plan.fee_rate
     return Condition(
         f"{figures.quantity(part, rules)} less restores it",
@@ -213,16 +214,15 @@ class _Judged:
         tiers = rules.side(size)
         self.sign = 1 if size > 0 else -1
         self.notional = abs(size) * price
-        self.tier = tiers.tier_of(self.notional)
+        self.charged = abs(size) * rules.basis(price, bucket.entry_price)
+        """N(B): what the requirements are taken of."""
+        self.tier = tiers.tier_of(self.charged)
         self.floor = _money(tiers.floors[self.tier], rules)
         self.equity, self.maintenance = margin.equity(bucket, price), margin.maintenance(bucket, price)
         self.q, self.size, self.c, self.f = _fixed(bucket)
-        self.p = decimal_text(price, PRICE_DECIMALS)
-        self.n, self.e, self.m = (
-            _money(self.notional, rules),
-            _money(self.equity, rules),
-            _scaled(self.maintenance, rules),
-        )
+        self.p, self.entry = decimal_text(price, PRICE_DECIMALS), decimal_text(bucket.entry_price, DECIMALS)
+        self.n = _money(self.charged, rules)
+        self.e, self.m = _money(self.equity, rules), _scaled(self.maintenance, rules)
         self.k, self.cum = figures.decimal(tiers.rates[self.tier]), _money(tiers.amounts[self.tier], rules)
 
     @classmethod
@@ -269,7 +269,7 @@ def _judgement(now: _Judged) -> tuple[Step, ...]:
             "notional",
             "N = |q| * P",
             f"{now.size} * {now.p}",
-            now.n,
+            _money(now.notional, rules),
             figures.money_up(now.notional, rules),
             _rounded("up", rules),
         ),
@@ -283,7 +283,7 @@ def _judgement(now: _Judged) -> tuple[Step, ...]:
         ),
         Step(
             f"maintenance, tier {now.tier + 1} from {now.floor}",
-            "max(0, N * k - cum)",
+            f"max(0, {_charged(now)} * k - cum)",
             f"max(0, {now.n} * {now.k} - {now.cum})",
             now.m,
             maintained,
@@ -301,25 +301,24 @@ def _removable(now: _Judged) -> tuple[Step, ...]:
     """Collateral, initial margin, and what may be taken out."""
     bucket, rules = now.bucket, now.rules
     held, leverage = margin.collateral(bucket), margin.leverage_of(bucket)
-    money, per = margin.initial(rules, leverage, now.notional, now.tier)
+    money, per = margin.initial(rules, leverage, now.charged, now.tier)
     top, bottom = rules.initial_rates[now.tier]
     rate = figures.decimal(top) if bottom in {1, ONE} else f"1 / {figures.decimal(bottom)}"
     collateral, initial = _money(held, rules), _quotient(money, per, _money_decimals(rules))
     free, spare = (held * ONE - now.maintenance) * per, (now.equity * per - money) * ONE
     removable = margin.spare(rules, held, now.equity, now.maintenance, (money, per))
-    entry = decimal_text(bucket.entry_price, DECIMALS)
     return (
         Step(
             "collateral",
             "W = c + q * (E - F)",
-            f"{now.c} + {now.q} * ({entry} - {now.f})",
+            f"{now.c} + {now.q} * ({now.entry} - {now.f})",
             collateral,
             figures.money_down(held, rules),
             _rounded("down", rules),
         ),
         Step(
             "initial margin",
-            "max(N / L, N * initial rate)",
+            f"max({_charged(now)} / L, {_charged(now)} * initial rate)",
             f"max({now.n} / {figures.decimal(leverage)}, {now.n} * {rate})",
             initial,
             decimal_text(-(-money // (per * rules.quantum)), rules.asset_decimals),
@@ -336,6 +335,11 @@ def _removable(now: _Judged) -> tuple[Step, ...]:
     )
 
 
+def _charged(now: _Judged) -> str:
+    """The symbol of the notional that requirements are taken of."""
+    return "|q| * E" if now.rules.entry_basis else "N"
+
+
 def _liquidated(at: _Judged, where: str) -> Condition:
     relation = "<" if at.rules.strict else "<="
     holds = margin.liquidatable(at.rules, at.equity, at.maintenance)
@@ -343,7 +347,27 @@ def _liquidated(at: _Judged, where: str) -> Condition:
 
 
 def _crossing(bucket: Bucket) -> Step:
-    """Where equity is maintenance, solved for the price on each tier's line: the line that is met first counts."""
+    """Where equity is maintenance, solved for the price."""
+    rules = bucket.book.rules
+    solve = _crossing_at_entry if rules.entry_basis else _crossing_of_tiers
+    line, formula, numbers, exact = solve(bucket)
+    price = figures.price(figures.liquidation_price(bucket))
+    rounding = f"to the first price on the grid of {figures.price(rules.price_tick)} that meets the condition"
+    return Step(f"liquidation price, {line}", formula, numbers, exact, price, rounding)
+
+
+def _crossing_at_entry(bucket: Bucket) -> tuple[str, str, str, str]:
+    """Maintenance is the same at every price."""
+    rules, size = bucket.book.rules, bucket.size
+    q, _, cash, index = _fixed(bucket)
+    fixed = rules.fixed(size, bucket.entry_price)
+    exact = _quotient(margin.cost(bucket) * ONE + fixed, size * ONE, PRICE_DECIMALS)
+    numbers = f"({q} * {index} - {cash} + {_scaled(fixed, rules)}) / {q}"
+    return "maintenance that no price moves", "(q * F - c + maintenance) / q", numbers, exact
+
+
+def _crossing_of_tiers(bucket: Bucket) -> tuple[str, str, str, str]:
+    """Each tier has its line; the one that is met first counts."""
     rules, sign, cost = bucket.book.rules, 1 if bucket.size > 0 else -1, margin.cost(bucket)
     tiers = rules.side(bucket.size)
     lines = [
@@ -356,14 +380,9 @@ def _crossing(bucket: Bucket) -> Step:
             tier = other
     q, size, cash, index = _fixed(bucket)
     rate, amount = figures.decimal(tiers.rates[tier]), _money(tiers.amounts[tier], rules)
-    return Step(
-        f"liquidation price, on the line of tier {tier + 1}",
-        "(c + cum - q * F) / (|q| * k - q)",
-        f"({cash} + {amount} - {q} * {index}) / ({size} * {rate} - {q})",
-        _quotient(*lines[tier], PRICE_DECIMALS),
-        figures.price(figures.liquidation_price(bucket)),
-        f"to the first price on the grid of {figures.price(rules.price_tick)} that meets the condition",
-    )
+    formula, exact = "(c + cum - q * F) / (|q| * k - q)", _quotient(*lines[tier], PRICE_DECIMALS)
+    numbers = f"({cash} + {amount} - {q} * {index}) / ({size} * {rate} - {q})"
+    return f"on the line of tier {tier + 1}", formula, numbers, exact
 
 
 def _boundary(bucket: Bucket) -> list[Condition]:
@@ -377,9 +396,11 @@ def _boundary(bucket: Bucket) -> list[Condition]:
     return [_liquidated(_Judged(bucket, at), f"at {figures.price(at)}") for at in near]
 
 
-def _unreachable(bucket: Bucket) -> list[str]:
-    reached = figures.liquidation_price(bucket) is not None
-    return [] if reached else ["No price on the grid from one tick to 10^18 would liquidate it."]
+def _limits(bucket: Bucket) -> tuple[str, ...]:
+    """What keeps the conditions from having their way."""
+    reached, halted = figures.liquidation_price(bucket) is not None, bucket.book.rules.halted
+    never = () if reached else ("No price on the grid from one tick to 10^18 would liquidate it.",)
+    return (*never, "The instrument is halted: no liquidation starts.") if halted else never
 
 
 # ------------------------------------------------------------------------------------------------ numbers as text

@@ -78,7 +78,7 @@ def judgement(bucket: Bucket) -> dict[str, Any]:
             "margin_ratio": None,
             "tier": None,
         }
-    tiers, notional = rules.side(bucket.size), abs(bucket.size) * mark
+    tiers, notional = rules.side(bucket.size), abs(bucket.size) * rules.basis(mark, bucket.entry_price)
     return _judged(rules, mark, margin.equity(bucket, mark), tiers.maintenance(notional), tiers.tier_of(notional))
 
 
@@ -98,7 +98,8 @@ def liquidation_price(bucket: Bucket) -> int | None:
     """
     mark, size = bucket.book.mark, bucket.size
     start = bucket.entry_price * ONE if mark is None else mark
-    return bucket.book.rules.crossings(size)[-1].price(size, margin.cost(bucket), start)
+    rules = bucket.book.rules
+    return rules.crossings(size)[-1].price(size, margin.cost(bucket), start, rules.fixed(size, bucket.entry_price))
 
 
 def bankruptcy_price(bucket: Bucket) -> int | None:

@@ -14,6 +14,9 @@ therefore stands under the line that binds *at its own trigger price*, not at th
 it.  Funding does move trigger prices, so a bucket is entered under every line that can bind while the funding index
 stays inside the *horizon* (an eighth of the price, either way); leaving it re-enters the instrument once.
 
+Under basis `entry` maintenance does not move with the price: the key is (c - r*maintenance) / |q| and the threshold
+-s*P + s*F, so one line for each side and level takes the place of all tiers.
+
 Where r*k >= 1 a line no longer falls towards the position (a venue's top bracket under a call level): buckets that
 large are candidates at every tick.
 
@@ -46,11 +49,19 @@ HORIZON: Final = 8
 class Order:
     """The buckets of one side whose next change of level lies on one line; the earliest to fire stands first."""
 
-    __slots__ = ("amount", "heap", "least", "lines", "live", "most", "sign", "slope")
+    __slots__ = ("amount", "heap", "least", "lines", "live", "most", "ratio", "sign", "slope")
 
     def __init__(
-        self, slope: int, sign: int, amount: int, bounds: tuple[int, int] = (0, 0), lines: list[Order] | None = None
+        self,
+        slope: int,
+        sign: int,
+        amount: int,
+        bounds: tuple[int, int] = (0, 0),
+        lines: list[Order] | None = None,
+        ratio: int = 0,
     ) -> None:
+        self.ratio = ratio
+        """r under basis `entry`, where its maintenance stands with the key; 0 under basis `mark`."""
         self.slope = slope
         """Of the threshold in the mark, in price units."""
         self.sign = sign
@@ -126,6 +137,11 @@ class TriggerIndex:
         tiers = self.rules.long if sign > 0 else self.rules.short
         turn = -1 if rising else 1
         lines: list[Order] = []
+        if self.rules.entry_basis:
+            bounds = (-UNBOUNDED, UNBOUNDED)
+            lines.append(Order(-turn * sign * PRICE_ONE, turn * sign, 0, bounds, lines, ratio))
+            self.orders += lines
+            return lines
         for tier, (floor, rate, amount) in enumerate(zip(tiers.floors, tiers.rates, tiers.amounts, strict=True)):
             slope = ratio * rate - sign * PRICE_ONE
             ends = [floor * slope // PRICE_ONE if tier else UNBOUNDED * sign]
@@ -140,6 +156,8 @@ class TriggerIndex:
     def _steep(self, sign: int, ratio: int) -> tuple[int, int, Order | None]:
         """Return (first steep tier, its floor, the order of buckets by the price at which they reach it)."""
         tiers = self.rules.long if sign > 0 else self.rules.short
+        if self.rules.entry_basis:
+            return 1, UNBOUNDED, None
         first = len(tiers.rates)
         if sign > 0:
             first = next((tier for tier, rate in enumerate(tiers.rates) if ratio * rate >= PRICE_ONE), first)
@@ -158,6 +176,9 @@ class TriggerIndex:
             self._take_slot(bucket, funding_index)
         size, level, order = bucket.size, bucket.level, bucket.order
         side, weight = (0, size) if size > 0 else (1, -size)
+        if self.rules.entry_basis:
+            self._place_anywhere(bucket, side, funding_index)
+            return
         lines = self.down[side][0]
         likely = order if order is not None and order.lines is lines else lines[0]
         value = bucket.cash + likely.amount
@@ -198,7 +219,7 @@ class TriggerIndex:
         if bucket.level not in self.targets:
             self._always(bucket)
             return
-        size, cash, level = abs(bucket.size), bucket.cash, self.targets[bucket.level]
+        size, level = abs(bucket.size), self.targets[bucket.level]
         lines = self.down[side][level]
         first_steep, steep_floor, steep_order = self.steep[side][level]
         found: list[tuple[Order, int]] = []
@@ -206,13 +227,22 @@ class TriggerIndex:
             reach = [
                 _binding(lines[:first_steep], bucket, self.anchor_funding + turn * self.radius) for turn in (-1, 1)
             ]
-            found += [(order, (cash + order.amount) // (size * ONE)) for order in lines[min(reach) : max(reach) + 1]]
+            found += [
+                (order, self._against(bucket, order) // (size * ONE)) for order in lines[min(reach) : max(reach) + 1]
+            ]
         if steep_order is not None and steep_floor <= size * self.ceiling:
             found.append((steep_order, steep_floor // (size * ONE)))
         if level:
             order = self.up[side][level - 1][_binding(self.up[side][level - 1], bucket, funding_index)]
-            found.append((order, -(cash + order.amount) // (size * ONE)))
+            found.append((order, -self._against(bucket, order, rising=True) // (size * ONE)))
         self._stand_in(bucket, [(order, key << SLOT_BITS | bucket.slot) for order, key in found], funding_index)
+
+    def _against(self, bucket: Bucket, order: Order, *, rising: bool = False) -> int:
+        """c + r*cum, or c - r*maintenance, money: rounded so that the entry can only fire too early."""
+        if not order.ratio:
+            return bucket.cash + order.amount
+        required = order.ratio * self.rules.fixed(bucket.size, bucket.entry_price)
+        return bucket.cash - (required // PRICE_ONE if rising else ceil_divide(required, PRICE_ONE))
 
     def _always(self, bucket: Bucket) -> None:
         """A bucket at a level that newer parameters no longer have is a candidate at every tick."""

@@ -80,12 +80,18 @@ def _no_call_reason(bucket: Bucket) -> str | None:
 
 def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:
     """The key of the bucket and the threshold it crossed, in the tier of its notional: -(c + cum)/q against P(1 - k)
-    - F for a long, (c + cum)/|q| against P(1 + k) - F for a short.
+    - F for a long, (c + cum)/|q| against P(1 + k) - F for a short.  Under basis `entry` maintenance stands with the
+    key: -(c - maintenance)/q against P - F, (c - maintenance)/|q| against P - F.
     """
     book, size = bucket.book, bucket.size
-    mark, tiers = book.mark or 0, book.rules.side(size)
-    tier = tiers.tier_of(abs(size) * mark)
+    mark, rules = book.mark or 0, book.rules
     sign = 1 if size > 0 else -1
+    if rules.entry_basis:
+        worth = bucket.cash * ONE - rules.fixed(size, bucket.entry_price)
+        key = figures.fraction(-sign * worth, abs(size) * ONE**3)
+        return key, figures.fraction(mark - book.funding_index, ONE**2)
+    tiers = rules.side(size)
+    tier = tiers.tier_of(abs(size) * mark)
     key = figures.fraction(-sign * (bucket.cash + tiers.amounts[tier]), abs(size) * ONE * ONE)
     threshold = figures.fraction(mark * (ONE - sign * tiers.rates[tier]) - book.funding_index * ONE, ONE**3)
     return key, threshold

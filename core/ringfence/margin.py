@@ -28,9 +28,9 @@ def collateral(bucket: Bucket) -> int:
 
 
 def maintenance(bucket: Bucket, mark: int) -> int:
-    """max(0, N(P)*k - cum), scaled money."""
-    size = bucket.size
-    return bucket.book.rules.side(size).maintenance(abs(size) * mark)
+    """max(0, N(B)*k - cum), scaled money; B is the mark, under basis `entry` the entry price."""
+    rules, size = bucket.book.rules, bucket.size
+    return rules.side(size).maintenance(abs(size) * rules.basis(mark, bucket.entry_price))
 
 
 def initial(rules: Rules, leverage: int, notional: int, tier: int) -> tuple[int, int]:
@@ -62,7 +62,8 @@ def max_leverage(rules: Rules, notional: int) -> int | None:
 
 def removable(bucket: Bucket, mark: int, leverage: int) -> int:
     """Return what the account may take out of a bucket at this mark and leverage, in units: see `spare`."""
-    rules, notional = bucket.book.rules, abs(bucket.size) * mark
+    rules = bucket.book.rules
+    notional = abs(bucket.size) * rules.basis(mark, bucket.entry_price)
     required = initial(rules, leverage, notional, rules.long.tier_of(notional))
     return spare(rules, collateral(bucket), equity(bucket, mark), maintenance(bucket, mark), required)
 
@@ -95,15 +96,15 @@ def restoring_size(bucket: Bucket, mark: int) -> int | None:
     """
     rules = bucket.book.rules
     size, plan = abs(bucket.size), rules.liquidation
-    tiers, worth = rules.side(bucket.size), equity(bucket, mark)
+    tiers, worth, basis = rules.side(bucket.size), equity(bucket, mark), rules.basis(mark, bucket.entry_price)
     charge, step = rules.taker_fee + plan.fee_rate, rules.size_of(rules.quantity_step)
 
     def excess(part: int) -> int:
-        kept = tiers.maintenance((size - part) * mark)
+        kept = tiers.maintenance((size - part) * basis)
         return (worth * ONE - part * mark * charge) * ONE - plan.target * kept
 
-    for tier in range(tiers.tier_of(size * mark), -1, -1):
-        part = _first_crossing(worth, size, mark, charge, plan.target, tiers, tier)
+    for tier in range(tiers.tier_of(size * basis), -1, -1):
+        part = _first_crossing(worth, size, (mark, basis), charge, plan.target, tiers, tier)
         if part is None:
             continue
         part = max(ceil_divide(part, step), 1) * step
@@ -115,17 +116,18 @@ def restoring_size(bucket: Bucket, mark: int) -> int | None:
 
 
 def _first_crossing(
-    worth: int, size: int, mark: int, charge: int, target: int, tiers: SideTiers, tier: int
+    worth: int, size: int, prices: tuple[int, int], charge: int, target: int, tiers: SideTiers, tier: int
 ) -> int | None:
     """Return the least part v that leaves the rest inside `tier` and meets the target on its line; rounded up to a
-    unit of size.
+    unit of size.  `prices`: the mark, and the price that maintenance is taken at.
     """
+    mark, basis = prices
     rate, amount = tiers.rates[tier], tiers.amounts[tier]
     least = 0
     if tier + 1 < len(tiers.floors):
-        least = max(0, size - tiers.floors[tier + 1] // mark)
-    gain = mark * (target * rate - charge * ONE)
-    missing = target * (size * mark * rate - amount * ONE) - worth * PRICE_ONE
+        least = max(0, size - tiers.floors[tier + 1] // basis)
+    gain = target * basis * rate - mark * charge * ONE
+    missing = target * (size * basis * rate - amount * ONE) - worth * PRICE_ONE
     if gain > 0:
         return max(least, ceil_divide(missing, gain))
     return least if missing <= least * gain else None

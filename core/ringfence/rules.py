@@ -102,6 +102,10 @@ class Rules:
     initial_rates: tuple[tuple[int, int], ...]
     default_leverage: int
     strict: bool
+    entry_basis: bool
+    """Requirements are taken of the notional at the entry price, not at the mark."""
+    halted: bool
+    """No liquidation starts."""
     call_levels: tuple[int, ...]
     recover: int
     release: bool
@@ -115,6 +119,14 @@ class Rules:
     def crossings(self, size: int) -> tuple[Crossing, ...]:
         """Return where a position of this signed size reaches each margin call level, and last its liquidation."""
         return self.long_crossings if size > 0 else self.short_crossings
+
+    def basis(self, mark: int, entry_price: int) -> int:
+        """Return the price (price units) whose notional the requirements are taken of."""
+        return entry_price * ONE if self.entry_basis else mark
+
+    def fixed(self, size: int, entry_price: int) -> int:
+        """Return the maintenance that no price changes, scaled money: all of it under basis `entry`, else 0."""
+        return self.side(size).maintenance(abs(size) * entry_price * ONE) if self.entry_basis else 0
 
     def size_of(self, quantity: int) -> int:
         """Return the size of a number of contracts given in decimals."""
@@ -149,6 +161,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     initial_rates = tuple(_initial_rate(tier, row) for row, tier in enumerate(event.tiers, 1))
     price_tick, call_levels, strict = units[event.price_tick] * ONE, _call_levels(event), event.trigger == "below"
     tick_digits, tick_decimals = _mantissa(units[event.price_tick])
+    entry_basis = event.maintenance is not None and event.maintenance.basis == "entry"
     return Rules(
         event=event,
         content=digest_of(content_of(event)),
@@ -166,12 +179,14 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         quantity_step=units[event.quantity_step],
         long=long,
         short=short,
-        long_crossings=_crossings(long, 1, call_levels, price_tick, strict=strict),
-        short_crossings=_crossings(short, -1, call_levels, price_tick, strict=strict),
+        long_crossings=_crossings(None if entry_basis else long, 1, call_levels, price_tick, strict=strict),
+        short_crossings=_crossings(None if entry_basis else short, -1, call_levels, price_tick, strict=strict),
         max_leverages=max_leverages,
         initial_rates=initial_rates,
         default_leverage=default_leverage,
         strict=strict,
+        entry_basis=entry_basis,
+        halted=bool(event.halted),
         call_levels=call_levels,
         recover=_recover(event),
         release=event.release_on_reduce != "none",
@@ -197,13 +212,11 @@ def _refuse_unsupported(event: Instrument) -> None:
     """Options of the contract that this version of the engine cannot honour are refused, never ignored."""
     chosen = {
         "contract: inverse": event.contract != "linear",
-        "maintenance.basis: entry": event.maintenance is not None and event.maintenance.basis == "entry",
         f"tier_mode: {event.tier_mode}": event.tier_mode not in (None, "marginal"),
         "funding_payer: free_balance_first": event.funding_payer == "free_balance_first",
         "mark: anything but {method: last}": _guards_mark(event),
         "volatility": event.volatility is not None,
         "expiry_us": event.expiry_us is not None,
-        "halted: true": bool(event.halted),
     }
     for option, present in chosen.items():
         if present:
@@ -272,8 +285,9 @@ def _side(tiers: list[Tier], side: str, added: int, money_one: int) -> SideTiers
 
 
 def _crossings(
-    tiers: SideTiers, sign: int, levels: tuple[int, ...], price_tick: int, *, strict: bool
+    tiers: SideTiers | None, sign: int, levels: tuple[int, ...], price_tick: int, *, strict: bool
 ) -> tuple[Crossing, ...]:
+    """`tiers`: None where maintenance does not move with the price."""
     called = [Crossing.of(tiers, sign, level, price_tick, strict=False) for level in levels]
     return *called, Crossing.of(tiers, sign, ONE, price_tick, strict=strict)
 

@@ -7,7 +7,7 @@ depends on, so the state may go on before the view is drawn, and a view that nob
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from ringfence import margin
 from ringfence.figures import decimal, price, ratio
@@ -79,11 +79,12 @@ class PositionView(NamedTuple):
         cost = funded - self.cash
         held = size * entry_price - cost
         start = entry_price if mark is None else mark
+        fixed = rules.fixed(size, self.entry_price)
         *called, liquidated = [
-            _price_at(crossing.point(size, cost, start), rules) for crossing in rules.crossings(size)
+            _price_at(crossing.point(size, cost, start, fixed), rules) for crossing in rules.crossings(size)
         ]
         notional, profit, equity, initial, maintenance, rate, amount, tier, margin_ratio, removable = (
-            _UNMARKED if mark is None else self._marked(mark, size * mark - cost, held)
+            self._unmarked() if mark is None else self._marked(mark, size * mark - cost, held)
         )
         return Position(
             account=self.account,
@@ -119,27 +120,46 @@ class PositionView(NamedTuple):
         """What depends on the mark: from `notional` to `max_removable`, of equity `worth` and collateral `held`."""
         rules, size = self.rules, self.size
         quantum, decimals = rules.quantum, rules.asset_decimals
-        tiers, notional = rules.side(size), abs(size) * mark
-        tier = tiers.tier_of(notional)
-        maintained = tiers.maintenance_in(tier, notional)
-        required, per = margin.initial(rules, self.leverage, notional, tier)
+        maintained, initial, texts = self._required(abs(size) * rules.basis(mark, self.entry_price))
         return (
-            decimal_text(-(-notional // quantum), decimals),
+            decimal_text(-(-abs(size) * mark // quantum), decimals),
             decimal_text((worth - held) // quantum, decimals),
             decimal_text(worth // quantum, decimals),
-            decimal_text(-(-required // (per * quantum)), decimals),
+            *texts,
+            ratio(worth, maintained),
+            decimal_text(margin.spare(rules, held, worth, maintained, initial), decimals),
+        )
+
+    def _unmarked(self) -> Unmarked:
+        """The same without a mark: only what basis `entry` requires is known."""
+        if not self.rules.entry_basis:
+            return (None,) * 10
+        _, _, texts = self._required(abs(self.size) * self.entry_price * ONE)
+        return (None, None, None, *texts, None, None)
+
+    def _required(self, notional: int) -> tuple[int, tuple[int, int], Required]:
+        """What a notional requires: maintenance (scaled), initial margin (a fraction), and as published."""
+        rules = self.rules
+        quantum, decimals, tiers = rules.quantum, rules.asset_decimals, rules.side(self.size)
+        tier = tiers.tier_of(notional)
+        maintained = tiers.maintenance_in(tier, notional)
+        money, per = margin.initial(rules, self.leverage, notional, tier)
+        texts = (
+            decimal_text(-(-money // (per * quantum)), decimals),
             decimal_text(-(-maintained // rules.scaled_quantum), decimals),
             decimal(tiers.rates[tier]),
             _exact_money(tiers.amounts[tier], rules.extra_decimals),
             tier + 1,
-            ratio(worth, maintained),
-            decimal_text(margin.spare(rules, held, worth, maintained, (required, per)), decimals),
         )
+        return maintained, (money, per), texts
 
+
+Required: TypeAlias = tuple[str, str, str, str, int]
+"""From `initial_margin` to `tier`."""
 
 Marked: TypeAlias = tuple[str, str, str, str, str, str, str, int, str | None, str]
 
-_UNMARKED: Final = (None,) * 10
+Unmarked: TypeAlias = tuple[None, None, None, str | None, str | None, str | None, str | None, int | None, None, None]
 
 
 class WalletView(NamedTuple):

@@ -218,3 +218,24 @@ def test_a_short_is_explained_as_a_long_is(side: str, price: str, line: str) -> 
         judge(decision, each)
     started = witness.explained[0][1]
     assert [step.numbers for step in started.steps if step.name == "threshold"] == [f"{price} * ({line}) - 0"]
+
+
+def test_requirements_at_the_entry_price_are_explained_by_it() -> None:
+    """Ten bought at 100 need 50 wherever the mark is; key and crossing have that in them, and no rate."""
+    desk = Desk(default_leverage="5", maintenance={"basis": "entry"})
+    desk.deposit("ann", "200")
+    desk.buy("ann", "10", "100")
+    desk.tick("110")
+    explanation = explain_position(desk.bucket("ann"))
+    steps = {step.name.partition(",")[0]: step for step in explanation.steps}
+    assert (steps["notional"].numbers, steps["notional"].published) == ("10 * 110", "1100")
+    assert (steps["maintenance"].formula, steps["maintenance"].published) == ("max(0, |q| * E * k - cum)", "50")
+    assert (steps["liquidation price"].numbers, steps["liquidation price"].published) == (
+        "(10 * 0 - -800 + 50) / 10",
+        "85",
+    )
+    witness = Witness(desk.engine)
+    desk.tick("85")
+    started = {step.name: step for step in witness.explained[0][1].steps}
+    assert (started["key"].numbers, started["key"].exact) == ("-(-800 - 50) / 10", "85")
+    assert started["threshold"].numbers == "85 * (1 - 0) - 0"

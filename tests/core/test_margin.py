@@ -132,7 +132,7 @@ def test_a_trigger_price_is_the_one_that_walking_the_grid_finds(case: Case, rati
     start = bucket.entry_price * ONE if mark is None else mark
     sign = 1 if size > 0 else -1
     crossing = Crossing.of(rules.side(size), sign, units[ratio], rules.price_tick, strict=strict)
-    assert crossing.price(size, margin.cost(bucket), start) == expected
+    assert crossing.price(size, margin.cost(bucket), start, 0) == expected
 
 
 @pytest.mark.parametrize(("price", "called"), [("48", False), ("49", True), ("50", True)])

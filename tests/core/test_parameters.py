@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ringfence.explain import explain_position
 from tests.core.desk import Desk, instrument, tiers, told
 
 
@@ -135,3 +136,16 @@ def test_packed_ticks_let_the_dates_they_reach_pass_in_order_before_any_price() 
     changes = desk.play("ticks", source="feed", prices=[["X", "100"], ["Y", "100"]], time_us=60)
     assert [(change["instrument"], change["cause"]["due_us"]) for change in changes] == [("Y", 50), ("X", 60)]
     assert [event.version for event in desk.book.pending] == [3]
+
+
+def test_no_liquidation_starts_in_a_halt_and_the_first_tick_after_it_judges() -> None:
+    """Equity is gone at 80; the call says so, every tick looks again, and lifting the halt alone decides nothing."""
+    desk = Desk(default_leverage="5", margin_call_levels=["2"], halted=True)
+    desk.deposit("ann", "200")
+    desk.buy("ann", "10", "100")
+    assert told(desk.tick("80")) == ["called"]
+    assert told(desk.tick("79")) == []
+    assert told(desk.command("add_margin", "ann", amount="1")) == ["insufficient_wallet"]
+    assert "The instrument is halted: no liquidation starts." in explain_position(desk.bucket("ann")).notes
+    assert told(desk.change(2, default_leverage="5", margin_call_levels=["2"])) == ["instrument_changed"]
+    assert told(desk.tick("79")) == ["liquidation_started", "liquidation_order"]

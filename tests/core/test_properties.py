@@ -171,9 +171,10 @@ def test_the_liquidation_price_liquidates_and_a_tick_better_does_not(world: list
     for entry in engine.statement():
         for position in entry.get("positions", []):
             price = position["liquidation_price"]
-            if price is None or position["status"] == "liquidating":
+            rules = engine.fold.state.books[position["instrument"]].rules
+            if price is None or position["status"] == "liquidating" or rules.halted:
                 continue
-            step = Decimal(engine.fold.state.books[position["instrument"]].rules.event.price_tick)
+            step = Decimal(rules.event.price_tick)
             better = Decimal(price) + (step if Decimal(position["quantity"]) > 0 else -step)
             assert liquidates(engine, position, Decimal(price))
             if 0 < better < 10**18:

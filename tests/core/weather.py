@@ -93,6 +93,7 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         "default_leverage": one(None, "2"),
         "slippage_rate": one(None, "0.002"),
         "close_fee_rate": one(None, "0.0005"),
+        "maintenance": one(None, None, {"basis": "entry"}),
         "trigger": one(None, "below"),
         "margin_call_levels": one(None, ["2"], ["3", "1.5", "1.2"], ["20", "1.000000000000000001"]),
         "recover": one(None, "0", "0.25"),
@@ -341,6 +342,7 @@ class Forecast:
         for row in document["tiers"]:
             row["maintenance_rate"] = text(min(Fraction(row["maintenance_rate"]) * factor, Fraction(9, 10)))
         document["margin_call_levels"] = ([], ["2"], ["5", "1.1"])[move.second % 3]
+        document["halted"] = (None, None, True)[move.first // 4 % 3]
         document["effective_us"] = (None, self.time_us + 5, self.time_us + 2_000_000)[move.third % 3]
         document["time_us"] = self.time_us
         return plain(document)

@@ -115,11 +115,9 @@ class Terms:
         """Refuse parameters that contradict themselves, or that the engine does not honour yet."""
         supported = {
             "contract": "linear",
-            "maintenance": {"basis": "mark"},
             "tier_mode": "marginal",
             "funding_payer": "bucket_first",
             "mark": {"method": "last"},
-            "halted": False,
         }
         for name in (*supported, "volatility", "expiry_us"):
             if self.document.get(name) not in (None, supported.get(name)):
