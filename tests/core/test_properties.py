@@ -1,7 +1,7 @@
 """What must hold in any weather: the fold equals the textbook, its index misses nobody, and nothing is lost."""
 
 import json
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 
 from hypothesis import HealthCheck, assume, given, note, settings
@@ -22,6 +22,9 @@ weather = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 """Few streams, and always the same; `make search` tries as many as its profile says, at random."""
+
+EXACT = Context(prec=60)
+"""A price may have eighteen digits on either side of the point."""
 
 SHARED = {"id", "cause", "fund_balance", "covered_by", "input_hash"}
 """Fields that speak of what accounts share: numbers, and the insurance fund."""
@@ -175,7 +178,7 @@ def test_the_liquidation_price_liquidates_and_a_tick_better_does_not(world: list
             if price is None or position["status"] == "liquidating" or rules.halted:
                 continue
             step = Decimal(rules.event.price_tick)
-            better = Decimal(price) + (step if Decimal(position["quantity"]) > 0 else -step)
+            better = EXACT.add(Decimal(price), step if Decimal(position["quantity"]) > 0 else -step)
             assert liquidates(engine, position, Decimal(price))
             if 0 < better < 10**18:
                 assert not liquidates(engine, position, better)
