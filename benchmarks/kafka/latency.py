@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from decimal import ROUND_FLOOR, Decimal
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Final, NamedTuple
 
 import orjson
@@ -22,7 +22,8 @@ from benchmarks.kafka.ours import Engine
 from benchmarks.kafka.programs import until
 from benchmarks.kafka.scale import Scale
 from benchmarks.kafka.writing import Writer
-from ringfence_schemas.topics import MARGIN_CALLS, POSITIONS, TICKS
+from ringfence_schemas.frames import decode_frame
+from ringfence_schemas.topics import JOURNAL, MARGIN_CALLS, POSITIONS, TICKS
 
 CALLED: Final = "CALLED-USDT-PERP"
 """The instrument whose ticks cause margin calls."""
@@ -47,6 +48,15 @@ class Latency(NamedTuple):
     p50_ms: float
     p99_ms: float
     greatest_ms: float
+    parts_ms: Sequence[float]
+    """Medians of the parts of the way by the records' own times: to the frame, to the call, to the subscriber."""
+
+
+class Called(NamedTuple):
+    """When a margin call was written by the engine and read by the subscriber."""
+
+    written_ms: int
+    read_us: int
 
 
 class Sending(NamedTuple):
@@ -119,31 +129,48 @@ async def _timed(engine: Engine, sending: Sending) -> Latency:
     subscriber = AIOKafkaConsumer(bootstrap_servers=sending.bootstrap, group_id=None, auto_offset_reset="earliest")
     await subscriber.start()
     subscriber.assign([partition])
-    read_us: dict[int, int] = {}
-    reading = asyncio.ensure_future(_read(subscriber, read_us))
+    called: dict[int, Called] = {}
+    reading = asyncio.ensure_future(_read(subscriber, called))
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             sent = await asyncio.get_running_loop().run_in_executor(pool, send, sending)
 
         async def holds() -> bool:
-            return sent.times_us.keys() <= read_us.keys()
+            return sent.times_us.keys() <= called.keys()
 
         await until(holds, TIMEOUT_S, f"not every one of {len(sent.times_us)} margin calls came")
     finally:
         reading.cancel()
         await subscriber.stop()
-    waits = [(read_us[offset] - time_us) / 1_000 for offset, time_us in sent.times_us.items()]
+    waits = [(called[offset].read_us - time_us) / 1_000 for offset, time_us in sent.times_us.items()]
     percentiles = quantiles(waits, n=100, method="inclusive")
-    return Latency(sending.rate, sent.rate, len(waits), percentiles[49], percentiles[98], max(waits))
+    parts_ms = await _parts(engine, sent, called)
+    return Latency(sending.rate, sent.rate, len(waits), percentiles[49], percentiles[98], max(waits), parts_ms)
 
 
-async def _read(subscriber: AIOKafkaConsumer, read_us: dict[int, int]) -> None:
-    """Note when the first decision came that each tick caused."""
+async def _parts(engine: Engine, sent: Sent, called: Mapping[int, Called]) -> list[float]:
+    """Compare the times that tick, frame and call bear; those of records have milliseconds."""
+    framed_ms: dict[int, int] = {}
+    async for record in engine.cluster.records(engine.name(JOURNAL)):
+        frame = decode_frame(record.value or b"")
+        for item in frame.inputs:
+            source = frame.positions[item.source]
+            if source.topic == TICKS:
+                framed_ms[source.start + item.offset_delta] = record.timestamp
+    ways = []
+    for offset, time_us in sent.times_us.items():
+        framed, call = framed_ms[offset], called[offset]
+        ways.append((framed - time_us / 1_000, call.written_ms - framed, call.read_us / 1_000 - call.written_ms))
+    return [median(parts) for parts in zip(*ways, strict=True)]
+
+
+async def _read(subscriber: AIOKafkaConsumer, called: dict[int, Called]) -> None:
+    """Note when the first decision was written and came that each tick caused."""
     async for record in subscriber:
         now_us = time.time_ns() // 1_000
         cause = orjson.loads(record.value)["cause"]
         if cause.get("topic") == TICKS:
-            read_us.setdefault(cause["offset"], now_us)
+            called.setdefault(cause["offset"], Called(record.timestamp, now_us))
 
 
 def send(sending: Sending) -> Sent:

@@ -98,6 +98,10 @@ def of_shares(found: Sequence[Share]) -> list[Figure]:
     return [Figure(f"Ringfence: {share.part}", share.percent, "% of its processor time") for share in found]
 
 
+WAY: Final = ("from the tick to its frame", "from there to the call", "from there to the subscriber")
+"""Parts of the wait for a margin call."""
+
+
 def of_latency(found: Latency) -> list[Figure]:
     """Percentiles of the wait for a margin call."""
     what = f"tick to margin call at a subscriber, {found.sent:,.0f} inputs/s besides, {found.calls} calls"
@@ -105,6 +109,10 @@ def of_latency(found: Latency) -> list[Figure]:
         Figure(f"{what}: median", found.p50_ms, "ms", P50_TARGET),
         Figure("99 of 100 within", found.p99_ms, "ms", P99_TARGET),
         Figure("the longest", found.greatest_ms, "ms"),
+        *(
+            Figure(f"median of the way {part}", part_ms, "ms")
+            for part, part_ms in zip(WAY, found.parts_ms, strict=True)
+        ),
         Figure("load asked for", found.asked, "inputs/s"),
     ]
 
