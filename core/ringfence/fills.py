@@ -64,7 +64,10 @@ def apply_fill(state: State, bucket: Bucket, fill: Fill, quantity: int, price: i
     bucket.posted = True
     if quantity % rules.quantity_step or price % rules.price_tick:
         _flag(state, bucket, fill, "off_grid")
-    if not before or (before > 0) == (size > 0):
+    grows = not before or (before > 0) == (size > 0)
+    if rules.expiry_us is not None and rules.close_only(state.time_us) and (grows or abs(size) > abs(before)):
+        _flag(state, bucket, fill, "close_only")
+    if grows:
         _increase(state, bucket, fill, size, price, fee)
         return
     progress = liquidation.begin_fill(state, bucket, fill, size) if bucket.liquidation else None

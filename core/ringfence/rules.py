@@ -106,6 +106,8 @@ class Rules:
     """Requirements are taken of the notional at the entry price, not at the mark."""
     halted: bool
     """No liquidation starts."""
+    expiry_us: int | None
+    """From this engine time on positions are only to be closed; None: never."""
     call_levels: tuple[int, ...]
     recover: int
     release: bool
@@ -119,6 +121,10 @@ class Rules:
     def crossings(self, size: int) -> tuple[Crossing, ...]:
         """Return where a position of this signed size reaches each margin call level, and last its liquidation."""
         return self.long_crossings if size > 0 else self.short_crossings
+
+    def close_only(self, time_us: int) -> bool:
+        """Tell whether the contract has expired at this engine time, and waits for its settlement."""
+        return self.expiry_us is not None and time_us >= self.expiry_us
 
     def basis(self, mark: int, entry_price: int) -> int:
         """Return the price (price units) whose notional the requirements are taken of."""
@@ -187,6 +193,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         strict=strict,
         entry_basis=entry_basis,
         halted=bool(event.halted),
+        expiry_us=event.expiry_us,
         call_levels=call_levels,
         recover=_recover(event),
         release=event.release_on_reduce != "none",
@@ -216,7 +223,6 @@ def _refuse_unsupported(event: Instrument) -> None:
         "funding_payer: free_balance_first": event.funding_payer == "free_balance_first",
         "mark: anything but {method: last}": _guards_mark(event),
         "volatility": event.volatility is not None,
-        "expiry_us": event.expiry_us is not None,
     }
     for option, present in chosen.items():
         if present:

@@ -124,6 +124,8 @@ def apply_set_leverage(state: State, event: SetLeverage) -> Touched:
     """Leverage for future fills; with `rebalance` the collateral W of a position becomes N(E)/L, all or nothing."""
     book = open_book(state, event.instrument)
     bucket, leverage = book.buckets.get(event.account), units[event.leverage]
+    if book.rules.close_only(state.time_us) and (bucket is None or not bucket.size):
+        raise refusal("no_position", f"{event.account} in {event.instrument}, which only closes since its expiry")
     if bucket is not None and bucket.liquidation:
         raise refusal("liquidating", bucket.liquidation_id or "")
     limit = margin.max_leverage(book.rules, _judged_notional(bucket))

@@ -68,12 +68,11 @@ UNSUPPORTED: list[tuple[Json, str]] = [
     ({"funding_payer": "free_balance_first"}, "funding_payer: free_balance_first"),
     ({"mark": {"method": "median"}}, "mark: "),
     ({"mark": {"max_age_us": 1}}, "mark: "),
-    ({"expiry_us": 1}, "expiry_us"),
 ]
 
 ACCEPTED: list[Json] = [
     {"maintenance": {"basis": "mark"}, "tier_mode": "marginal", "funding_payer": "bucket_first", "halted": False},
-    {"maintenance": {"basis": "entry"}, "halted": True},
+    {"maintenance": {"basis": "entry"}, "halted": True, "expiry_us": 0},
     {"mark": {"method": "last"}, "contract": "linear", "trigger": "below", "release_on_reduce": "none"},
     {"tiers": [{"floor": "0", "maintenance_rate_long": "0.1", "maintenance_rate_short": "1.5"}]},
     {"tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "0", "initial_rate": "0.2"}]},

@@ -97,6 +97,7 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         "trigger": one(None, "below"),
         "margin_call_levels": one(None, ["2"], ["3", "1.5", "1.2"], ["20", "1.000000000000000001"]),
         "recover": one(None, "0", "0.25"),
+        "expiry_us": one(None, None, 2_000_000),
         "release_on_reduce": one(None, "none"),
         "fees": one(None, {"taker": "0.0005"}),
         "time_us": 1,

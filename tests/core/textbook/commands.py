@@ -95,6 +95,8 @@ def set_leverage(venue: "Venue", event: "Event") -> None:
     account, name = event["account"], event["instrument"]
     books = venue.books
     position = books.positions.get((account, name))
+    if position is None and market.terms.expiry_us is not None and venue.time_us >= market.terms.expiry_us:
+        raise Refused("no_position")
     if position is not None and position.liquidation is not None:
         raise Refused("liquidating")
     notional = Fraction(0)

@@ -119,7 +119,7 @@ class Terms:
             "funding_payer": "bucket_first",
             "mark": {"method": "last"},
         }
-        for name in (*supported, "volatility", "expiry_us"):
+        for name in (*supported, "volatility"):
             if self.document.get(name) not in (None, supported.get(name)):
                 raise Unacceptable(f"{name} is not supported")
         self.examine_tiers()
