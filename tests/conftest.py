@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,9 @@ _PLACE: Final = "kafka_place"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Whatever happens in the run, no broker outlives it."""
+    """Whatever happens in the run, no broker outlives it; and who runs it in the background can be interrupted too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` ignores it, for all that is started
     if not hasattr(config, "workerinput"):
         kafka_cluster.remove_forgotten()
         config.add_cleanup(lambda: kafka_cluster.remove(kafka_cluster.place_of_this_run()))

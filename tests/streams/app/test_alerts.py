@@ -16,8 +16,6 @@ from tests.streams.app.workers import Workers
 
 ALICE, CAROL = "alice|BTC-USDT-PERP", "carol|BTC-USDT-PERP"
 
-pytestmark = pytest.mark.xdist_group("test_alerts")  # its workers share topics
-
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:

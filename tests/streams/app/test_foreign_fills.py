@@ -17,8 +17,6 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "foreign_fills"
 ACCOUNTS = [f"client{number}" for number in range(8)]
 BATCHES, EACH = 80, 5
 
-pytestmark = pytest.mark.xdist_group("test_foreign_fills")  # its workers share topics
-
 
 @pytest.fixture(scope="module")
 def venue(topics: Topics, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:

@@ -28,8 +28,6 @@ INSTRUMENT: Json = {
     "time_us": 1,
 }
 
-pytestmark = pytest.mark.xdist_group("test_node")  # its workers share topics
-
 
 def deposit(account: str, amount: str = "5000") -> Json:
     """Money from outside."""
@@ -147,17 +145,17 @@ def test_refusals_are_counted_by_code(node: Worker, topics: Topics) -> None:
 
 def test_a_read_side_that_stands_still_never_slows_a_shard(node: Worker, topics: Topics) -> None:
     """With the whole worker frozen by SIGSTOP its shards go on committing frames, and are asked for them afterwards."""
-    journal = len(topics.read(JOURNAL))
+    journal, inputs = len(topics.read(JOURNAL)), node.metric("ringfence_inputs_total")
     node.pause()
     try:
         for number in range(20, 60):
             topics.publish([fill("alice", number, "0.001")], timestamp_ms=6)
-        eventually(lambda: len(topics.read(JOURNAL)) > journal + 5, "frames while nobody reads the reports")
-        frames = topics.read(JOURNAL)
-        assert any(b'"f59"' in frame.value for frame in frames), "the last fill is on the chain"
+        last = "the last fill is on the chain while nobody reads the reports"
+        eventually(lambda: any(b'"f59"' in frame.value for frame in topics.read(JOURNAL)), last)
+        assert len(topics.read(JOURNAL)) > journal + 5
     finally:
         node.resume()
-    eventually(lambda: node.metric("ringfence_inputs_total") >= 50, "the reports that were missed")
+    eventually(lambda: node.metric("ringfence_inputs_total") >= inputs + 40, "the reports that were missed")
     assert node.metric("ringfence_shard_stood_down_total") == 0
 
 

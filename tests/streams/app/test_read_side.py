@@ -19,8 +19,6 @@ CROWD = 3_000
 SHARD = {"carol": 0, "alice": 1}
 """Where the accounts of these tests hash to, of two shards."""
 
-pytestmark = pytest.mark.xdist_group("test_read_side")  # its workers share topics
-
 
 def say_positions(topics: Topics, version: int, quantity: str) -> None:
     """Every shard publishes the position of its account."""
