@@ -55,9 +55,12 @@ class Topics:
         self._producer.close()
 
     def foreign(self, name: str, partitions: int) -> str:
-        """Make a topic that is none of ours, under the test's prefix all the same; returns its name."""
+        """Make a topic that is none of ours, under the test's prefix all the same; returns its name.
+
+        It keeps its records: those of a test bear times of 1970, which a broker's first look at retention would remove.
+        """
         self._foreign.append(self.connection.prefix + name)
-        self._admin.create_topics([NewTopic(self._foreign[-1], partitions, 1)])
+        self._admin.create_topics([NewTopic(self._foreign[-1], partitions, 1, topic_configs={"retention.ms": "-1"})])
         return self._foreign[-1]
 
     def publish(self, facts: Iterable[Json], timestamp_ms: int | None = None) -> None:
