@@ -99,7 +99,8 @@ def liquidation_price(bucket: Bucket) -> int | None:
     mark, size = bucket.book.mark, bucket.size
     start = bucket.entry_price * ONE if mark is None else mark
     rules = bucket.book.rules
-    return rules.crossings(size)[-1].price(size, margin.cost(bucket), start, rules.fixed(size, bucket.entry_price))
+    point = rules.crossings(size)[-1].point(size, margin.cost(bucket), start, rules.fixed(size, bucket.entry_price))
+    return None if point is None else point * rules.price_tick
 
 
 def bankruptcy_price(bucket: Bucket) -> int | None:

@@ -5,11 +5,9 @@ of one tier is met where
 
     q*P - cost = r * (k*|q|*P - cum)        that is        |q| * P * (1 - s*r*k) = s*cost - s*r*cum,
 
-and a long is beyond it at lower prices, a short at higher ones.  Under basis `entry` maintenance does not move with the
-price: r times it stands beside the cost, and the only line has no rate and no amount.
-
-All but size, cost and such maintenance follows from the parameters, and is worked out once for each version of them.  A
-*point* is the number of a price on the grid: price / tick.
+and a long is beyond it at lower prices, a short at higher ones.  All but size and cost follows from the parameters, and
+is worked out once for each version of them.  Under basis `entry` maintenance does not move with the price, and there is
+one line for all tiers, q*P = cost + r * maintenance.  A *point* is the number of a price on the grid: price / tick.
 """
 
 from __future__ import annotations
@@ -36,8 +34,6 @@ class Crossing:
 
     scale: int
     """Of costs in `lines`, with the sign of the side."""
-    fixed_scale: int
-    """Of maintenance that no price changes: s*r, on the scale of `lines`; 0 where there is none."""
     lines: tuple[tuple[int, int, int], ...]
     """Per tier: the cost below which its line is crossed before the tier ends; s*r*cum, and one more where the side
     rounds away from it; q * P in ticks for each unit of cost: (s - r*k) * tick.  All three scaled.
@@ -51,15 +47,8 @@ class Crossing:
     """The last point below 10^18."""
 
     @classmethod
-    def of(cls, tiers: SideTiers | None, sign: int, ratio: int, price_tick: int, *, strict: bool) -> Crossing:
-        """Work out equity <= ratio * maintenance, or < if `strict`, for one side, whose sizes have this sign.
-
-        `tiers`: None where maintenance does not move with the price.
-        """
-        if tiers is None:
-            line = (NO_END * PRICE_ONE, int(strict == (sign > 0)), sign * PRICE_ONE * price_tick)
-            top = (PRICE_LIMIT - 1) // price_tick
-            return cls(sign * PRICE_ONE, sign * ratio, (line,), (), int(sign < 0), price_tick, top)
+    def of(cls, tiers: SideTiers, sign: int, ratio: int, price_tick: int, *, strict: bool) -> Crossing:
+        """Work out equity <= ratio * maintenance, or < if `strict`, for one side, whose sizes have this sign."""
         slopes = [sign * PRICE_ONE - ratio * rate for rate in tiers.rates]
         offsets = [sign * ratio * amount * ONE for amount in tiers.amounts]
         ends = [floor * sign * slopes[tier] + offsets[tier] for tier, floor in enumerate(tiers.floors[1:])]
@@ -72,26 +61,21 @@ class Crossing:
         gentle = len(lines) if sign < 0 else sum(slope > 0 for slope in slopes)
         steep = tuple(line[1:] for line in lines[gentle:])
         scale, top = sign * PRICE_ONE // common, (PRICE_LIMIT - 1) // price_tick
-        return cls(scale, 0, lines[:gentle], steep, int(sign < 0), price_tick, top)
+        return cls(scale, lines[:gentle], steep, int(sign < 0), price_tick, top)
 
-    def price(self, size: int, cost: int, start: int, fixed: int) -> int | None:
-        """Return the first grid price, walking from `start` against the position, that meets the condition.
+    def point(self, size: int, cost: int, start: int, _fixed: int) -> int | None:
+        """Return the first point, walking from `start` against the position, that meets the condition.
 
-        From a start that already meets it the walk goes back, and the last price that still meets it counts.  None
-        when no grid price from one tick to 10^18 is reached.  `fixed`: see `Rules.fixed`.
+        From a start that already meets it the walk goes back, and the last point that still meets it counts.  None when
+        no grid price from one tick to 10^18 is reached.
         """
-        point = self.point(size, cost, start, fixed)
-        return None if point is None else point * self.price_tick
-
-    def point(self, size: int, cost: int, start: int, fixed: int) -> int | None:
-        """Return the same price as its number on the grid."""
         if self.steep:
             return self._steep_point(size, cost, start)
-        scaled = self.scale * cost + self.fixed_scale * fixed
+        fixed = self.scale * cost
         for line in self.lines:  # the first line that is crossed before its tier ends is the one that binds
-            if scaled < line[0]:
+            if fixed < line[0]:
                 break
-        point = (scaled - line[1]) // (size * line[2]) + self.ahead
+        point = (fixed - line[1]) // (size * line[2]) + self.ahead
         if self.ahead:
             return None if point > self.top else max(point, 1)
         return None if point < 1 else min(point, self.top)
@@ -111,6 +95,31 @@ class Crossing:
         if start // self.price_tick >= above or below >= above - 1:
             return self.top
         return None if below < 1 else min(below, self.top)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryCrossing:
+    """The same under basis `entry`: where the equity of one side meets r * the maintenance that no price moves."""
+
+    ratio: int
+    strict: bool
+    price_tick: int
+    top: int
+    """The last point below 10^18."""
+
+    @classmethod
+    def of(cls, ratio: int, price_tick: int, *, strict: bool) -> EntryCrossing:
+        """Work out equity <= ratio * maintenance, or < if `strict`."""
+        return cls(ratio, strict, price_tick, (PRICE_LIMIT - 1) // price_tick)
+
+    def point(self, size: int, cost: int, _start: int, fixed: int) -> int | None:
+        """Return the first point against the position that meets the condition, from wherever; see `Rules.fixed`."""
+        met, per = cost * PRICE_ONE + self.ratio * fixed, size * PRICE_ONE * self.price_tick
+        if size > 0:
+            point = ceil_divide(met, per) - 1 if self.strict else met // per
+            return None if point < 1 else min(point, self.top)
+        point = met // per + 1 if self.strict else ceil_divide(met, per)
+        return None if point > self.top else max(point, 1)
 
 
 def bankruptcy_point(size: int, cost: int, price_tick: int) -> int | None:

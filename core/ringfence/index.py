@@ -42,6 +42,8 @@ STALE_ALLOWANCE: Final = 64
 KEY_SCALE: Final = ONE * PRICE_ONE
 """threshold = (P * slope + sign * F * PRICE_ONE) / KEY_SCALE, in decimals."""
 UNBOUNDED: Final = 10**300
+NOWHERE: Final = (UNBOUNDED, -UNBOUNDED)
+"""Bounds that hold for no bucket: `_place_anywhere` enters it, where the last line counts if none has it."""
 CEILING_FACTOR: Final = 16
 HORIZON: Final = 8
 
@@ -138,8 +140,7 @@ class TriggerIndex:
         turn = -1 if rising else 1
         lines: list[Order] = []
         if self.rules.entry_basis:
-            bounds = (-UNBOUNDED, UNBOUNDED)
-            lines.append(Order(-turn * sign * PRICE_ONE, turn * sign, 0, bounds, lines, ratio))
+            lines.append(Order(-turn * sign * PRICE_ONE, turn * sign, 0, NOWHERE, lines, ratio))
             self.orders += lines
             return lines
         for tier, (floor, rate, amount) in enumerate(zip(tiers.floors, tiers.rates, tiers.amounts, strict=True)):
@@ -176,9 +177,6 @@ class TriggerIndex:
             self._take_slot(bucket, funding_index)
         size, level, order = bucket.size, bucket.level, bucket.order
         side, weight = (0, size) if size > 0 else (1, -size)
-        if self.rules.entry_basis:
-            self._place_anywhere(bucket, side, funding_index)
-            return
         lines = self.down[side][0]
         likely = order if order is not None and order.lines is lines else lines[0]
         value = bucket.cash + likely.amount

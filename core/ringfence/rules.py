@@ -10,7 +10,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
 
-from ringfence.grid import Crossing
+from ringfence.grid import Crossing, EntryCrossing
 from ringfence.hashing import digest_of
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence_schemas.content import content_of
@@ -95,9 +95,9 @@ class Rules:
     quantity_step: int
     long: SideTiers
     short: SideTiers
-    long_crossings: tuple[Crossing, ...]
+    long_crossings: tuple[Crossing, ...] | tuple[EntryCrossing, ...]
     """Where a long reaches each margin call level, and last its liquidation."""
-    short_crossings: tuple[Crossing, ...]
+    short_crossings: tuple[Crossing, ...] | tuple[EntryCrossing, ...]
     max_leverages: tuple[int | None, ...]
     initial_rates: tuple[tuple[int, int], ...]
     default_leverage: int
@@ -118,7 +118,7 @@ class Rules:
         """Return the maintenance lines of a position of this signed size."""
         return self.long if size > 0 else self.short
 
-    def crossings(self, size: int) -> tuple[Crossing, ...]:
+    def crossings(self, size: int) -> tuple[Crossing, ...] | tuple[EntryCrossing, ...]:
         """Return where a position of this signed size reaches each margin call level, and last its liquidation."""
         return self.long_crossings if size > 0 else self.short_crossings
 
@@ -168,6 +168,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     price_tick, call_levels, strict = units[event.price_tick] * ONE, _call_levels(event), event.trigger == "below"
     tick_digits, tick_decimals = _mantissa(units[event.price_tick])
     entry_basis = event.maintenance is not None and event.maintenance.basis == "entry"
+    at_entry = _at_entry(call_levels, price_tick, strict=strict) if entry_basis else ()
     return Rules(
         event=event,
         content=digest_of(content_of(event)),
@@ -185,8 +186,8 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         quantity_step=units[event.quantity_step],
         long=long,
         short=short,
-        long_crossings=_crossings(None if entry_basis else long, 1, call_levels, price_tick, strict=strict),
-        short_crossings=_crossings(None if entry_basis else short, -1, call_levels, price_tick, strict=strict),
+        long_crossings=at_entry or _crossings(long, 1, call_levels, price_tick, strict=strict),
+        short_crossings=at_entry or _crossings(short, -1, call_levels, price_tick, strict=strict),
         max_leverages=max_leverages,
         initial_rates=initial_rates,
         default_leverage=default_leverage,
@@ -291,11 +292,15 @@ def _side(tiers: list[Tier], side: str, added: int, money_one: int) -> SideTiers
 
 
 def _crossings(
-    tiers: SideTiers | None, sign: int, levels: tuple[int, ...], price_tick: int, *, strict: bool
+    tiers: SideTiers, sign: int, levels: tuple[int, ...], price_tick: int, *, strict: bool
 ) -> tuple[Crossing, ...]:
-    """`tiers`: None where maintenance does not move with the price."""
     called = [Crossing.of(tiers, sign, level, price_tick, strict=False) for level in levels]
     return *called, Crossing.of(tiers, sign, ONE, price_tick, strict=strict)
+
+
+def _at_entry(levels: tuple[int, ...], price_tick: int, *, strict: bool) -> tuple[EntryCrossing, ...]:
+    called = [EntryCrossing.of(level, price_tick, strict=False) for level in levels]
+    return *called, EntryCrossing.of(ONE, price_tick, strict=strict)
 
 
 def _max_leverage(tier: Tier, row: int) -> int | None:

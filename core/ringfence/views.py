@@ -120,9 +120,12 @@ class PositionView(NamedTuple):
         """What depends on the mark: from `notional` to `max_removable`, of equity `worth` and collateral `held`."""
         rules, size = self.rules, self.size
         quantum, decimals = rules.quantum, rules.asset_decimals
-        maintained, initial, texts = self._required(abs(size) * rules.basis(mark, self.entry_price))
+        notional = abs(size) * mark
+        maintained, initial, texts = self._required(
+            abs(size) * self.entry_price * ONE if rules.entry_basis else notional
+        )
         return (
-            decimal_text(-(-abs(size) * mark // quantum), decimals),
+            decimal_text(-(-notional // quantum), decimals),
             decimal_text((worth - held) // quantum, decimals),
             decimal_text(worth // quantum, decimals),
             *texts,

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from hypothesis import given, note
 
-from ringfence.explain import Condition, Explanation, explain_decision, explain_position
+from ringfence.explain import Explanation, explain_decision, explain_position
+from ringfence.formulas import Condition
 from ringfence_schemas.outcomes import Decision, LiquidationOrder, LiquidationStarted, MarginCall
 from tests.core.desk import Desk, tiers
 from tests.core.engines import FoldEngine, Json

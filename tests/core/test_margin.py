@@ -100,6 +100,7 @@ def walked(bucket: Bucket, ratio: int, *, strict: bool) -> int | None:
     start = bucket.entry_price * ONE if bucket.book.mark is None else bucket.book.mark
     against = -1 if bucket.size > 0 else 1
     at = start // tick if bucket.size > 0 else -(-start // tick)
+    at = min(at, (PRICE_LIMIT - 1) // tick)  # a mark beyond the last grid price begins there, as in the textbook
 
     def on_grid(number: int) -> bool:
         return number >= 1 and number * tick < PRICE_LIMIT
@@ -122,6 +123,7 @@ def walked(bucket: Bucket, ratio: int, *, strict: bool) -> int | None:
 @example(case=Case(TABLES[3], 1, "-1"), ratio="2", strict=True)
 @example(case=Case(TABLES[2], 9, "30", mark="90"), ratio="20", strict=False)
 @example(case=Case(TABLES[0], -1, "600"), ratio="1", strict=False)
+@example(case=Case(TABLES[0], -1, "0", mark="99.1"), ratio="1", strict=False)
 def test_a_trigger_price_is_the_one_that_walking_the_grid_finds(case: Case, ratio: str, strict: bool) -> None:
     """For every side, tier, ratio and trigger the solved price is the first grid price on the walk from the mark
     against the position that meets the condition; walking back from a mark that meets it, the last one that does.
@@ -132,7 +134,8 @@ def test_a_trigger_price_is_the_one_that_walking_the_grid_finds(case: Case, rati
     start = bucket.entry_price * ONE if mark is None else mark
     sign = 1 if size > 0 else -1
     crossing = Crossing.of(rules.side(size), sign, units[ratio], rules.price_tick, strict=strict)
-    assert crossing.price(size, margin.cost(bucket), start, 0) == expected
+    point = crossing.point(size, margin.cost(bucket), start, 0)
+    assert (None if point is None else point * rules.price_tick) == expected
 
 
 @pytest.mark.parametrize(("price", "called"), [("48", False), ("49", True), ("50", True)])

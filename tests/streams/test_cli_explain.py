@@ -14,6 +14,7 @@ from ringfence_schemas.frames import decode_frame, encode_frame, frame_hash
 from ringfence_schemas.topics import DECISION_TOPICS
 from ringfence_streams.port import Message
 from ringfence_streams.sqlite import SqliteLog
+from tests.core.desk import instrument
 from tests.streams.command import LADDER, Folder, Json, lines, objects
 
 POSITION = "alice|BTC-USDT-PERP"
@@ -120,24 +121,24 @@ def test_an_input_that_is_no_text_is_shown_in_hexadecimal(folder: Folder) -> Non
 def test_what_the_clock_alone_brought_about_has_no_input(folder: Folder) -> None:
     """A deadline that passed between two runs: the next frame's clock lets it fire before any input is folded."""
     now_us = time.time_ns() // 1_000
-    stream: list[Json] = [
-        {"type": "instrument", "liquidation": {"deadline_us": 1, "max_steps": 9}},
-        {"type": "deposit", "transfer_id": "d", "account": "ann", "asset": "USDT", "amount": "200"},
-        {"type": "fill", "fill_id": "f", "account": "ann", "side": "buy", "quantity": "10", "price": "100"},
-        {"type": "tick", "price": "80"},
-    ]
-    instrument: Json = {
-        "version": 1,
-        "contract": "linear",
-        "settle_asset": "USDT",
-        "price_tick": "1",
-        "quantity_step": "1",
-        "tiers": [{"floor": "0", "maintenance_rate": "0.05"}],
-        "default_leverage": "5",
-    }
-    events = [{"instrument": "X", "time_us": now_us, **each} for each in stream]
-    del events[1]["instrument"]
-    folder.publish(lines(events[0] | instrument, *events[1:]))
+    mine = {"account": "ann", "time_us": now_us}
+    options = {"default_leverage": "5", "liquidation": {"deadline_us": 1, "max_steps": 9}}
+    folder.publish(
+        lines(
+            instrument(**options, time_us=now_us),
+            {"type": "deposit", "transfer_id": "d", "asset": "USDT", "amount": "200", **mine},
+            {
+                "type": "fill",
+                "fill_id": "f",
+                "instrument": "X",
+                "side": "buy",
+                "quantity": "10",
+                "price": "100",
+                **mine,
+            },
+            {"type": "tick", "instrument": "X", "price": "80", "time_us": now_us},
+        )
+    )
     folder.call("run", "--drain")
     folder.publish(lines({"type": "tick", "instrument": "X", "price": "81", "time_us": now_us}))
     folder.call("run", "--drain")
