@@ -289,7 +289,7 @@ def test_an_interrupt_ends_the_filter_quietly() -> None:
 def test_progress_is_shown_on_a_terminal_and_only_after_a_second() -> None:
     """A terminal on stderr sees nothing at first, then how much was folded."""
     terminal, slave = pty.openpty()
-    with start("fold", stdout=subprocess.DEVNULL, stderr=slave) as process:
+    with start("fold", stdout=subprocess.DEVNULL, stderr=slave, env={**os.environ, "TERM": "xterm"}) as process:
         os.close(slave)
         assert process.stdin is not None
         shown, number, started = b"", 0, time.monotonic()
