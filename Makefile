@@ -27,13 +27,13 @@ run: $(INSTALLED) ## Show a crash: one market falls, liquidations follow, the jo
 .PHONY: test
 test: $(INSTALLED) ## Run every test; the core must be covered completely, lines and branches
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered
 	@echo "The core alone:"
 	@$(BIN)/coverage report --include='core/*' --fail-under=100
 
 .PHONY: search
 search: $(INSTALLED) ## Let the property tests look for new counterexamples, longer and at random
-	@$(BIN)/python -m pytest -n auto --hypothesis-profile=search
+	@$(BIN)/python -m pytest -n auto --dist loadgroup --hypothesis-profile=search
 
 .PHONY: check
 check: $(INSTALLED) ## Check style, types, import directions, house rules and generated files

@@ -23,6 +23,8 @@ from ringfence_schemas.reading import decode_input
 from ringfence_streams.audit import ShardAudit
 from ringfence_streams.sqlite import SqliteLog
 
+pytestmark = pytest.mark.xdist_group("crash")  # one run for all claims
+
 ROOT = Path(__file__).parents[2]
 BEFORE_THE_FALL_US = 1_770_336_000_000_000 - HOUR_US // 2
 """2026-02-05 23:30 UTC."""

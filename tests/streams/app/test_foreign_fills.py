@@ -13,6 +13,8 @@ from tests.streams.app.cluster import Json, Topics, eventually
 from tests.streams.app.test_node import INSTRUMENT, deposit
 from tests.streams.app.workers import Workers
 
+pytestmark = pytest.mark.xdist_group("foreign_fills")  # one venue's topic for both claims
+
 EXAMPLE = Path(__file__).parents[3] / "examples" / "foreign_fills"
 ACCOUNTS = [f"client{number}" for number in range(8)]
 BATCHES, EACH = 80, 5

@@ -13,6 +13,8 @@ from ringfence_streams.app.metrics import NAMES
 from tests.streams.app.cluster import Json, Topics, eventually
 from tests.streams.app.workers import Worker, Workers
 
+pytestmark = pytest.mark.xdist_group("node")  # one node for all claims
+
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "faust-app.md"
 INSTRUMENT: Json = {
     "type": "instrument",
@@ -164,8 +166,8 @@ def test_views_survive_a_kill_of_the_worker(node: Worker, workers: Workers, topi
 
     Asked to stop, it hands both shards over: the last frame of either is a release frame.
     """
-    quantity = 1 + 40 * 0.001
-    eventually(lambda: f'"quantity":"{quantity}"'.encode() in node.get("/accounts/alice").body, "every fill so far")
+    topics.publish([fill("dave", 1, "0.125")], timestamp_ms=6)
+    eventually(lambda: node.get("/accounts/dave/positions/BTC-USDT-PERP").status == 200, "every fill so far")
     before = node.get("/accounts/alice").body, node.get("/calls").body
     node.kill()
     again = workers.start().ready()

@@ -17,6 +17,7 @@ from ringfence_streams.engine import Engine
 from ringfence_streams.kafka.administration import Administration, Member
 from ringfence_streams.kafka.broker import KafkaBroker
 from ringfence_streams.kafka.connection import Connection
+from ringfence_streams.kafka.cursor import SHARDS
 from ringfence_streams.kafka.group import OWNERS
 from ringfence_streams.kafka.log import KafkaLog
 from ringfence_streams.kafka.snapshots import KafkaSnapshots, Manifest
@@ -188,7 +189,7 @@ def test_monitors_of_lag_see_how_far_the_engine_has_read(kafka: str, connection:
         )
         await log.publish(messages(40))
         working = asyncio.ensure_future(running.run())
-        consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=connection.group(OWNERS), enable_auto_commit=False)
+        consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=connection.group(SHARDS), enable_auto_commit=False)
         place = TopicPartition(connection.physical(TICKS), 0)
 
         async def told() -> bool:

@@ -14,6 +14,8 @@ from tests.streams.app.workers import Worker
 from tests.streams.command import LADDER, objects, ringfence
 from tests.streams.kafka.secured import PASSWORD, USER, SecuredBroker, secured_broker
 
+pytestmark = pytest.mark.xdist_group("secured")  # one broker for all claims
+
 
 class Client(NamedTuple):
     """What a client was told, and where it goes."""
