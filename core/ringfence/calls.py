@@ -9,6 +9,7 @@ liquidation suspends calls, and what follows it judges again.
 from __future__ import annotations
 
 from ringfence import figures, margin
+from ringfence.margin import Standing
 from ringfence.rules import Rules
 from ringfence.scales import ONE, ceil_divide
 from ringfence.shard_state import State
@@ -17,18 +18,18 @@ from ringfence_schemas.decimals import decimal_text
 from ringfence_schemas.outcomes import MarginCall
 
 
-def judge_level(state: State, bucket: Bucket, equity: int, maintenance: int) -> None:
-    """Move the bucket to the level its equity (money) and maintenance (scaled) say, and publish the move."""
+def judge_level(state: State, bucket: Bucket, standing: Standing) -> None:
+    """Move the bucket to the level its equity and maintenance say, and publish the move."""
     rules, now = bucket.book.rules, bucket.level
-    deepest = deepest_level(rules, equity, maintenance)
+    deepest = deepest_level(rules, standing)
     if deeper(deepest, now):
         if not now:
             bucket.cases += 1
-        _move(state, bucket, deepest, "escalated" if now else "called", equity, maintenance)
+        _move(state, bucket, deepest, "escalated" if now else "called", standing)
     elif now:
-        held = held_level(rules, equity, maintenance)
+        held = held_level(rules, standing)
         if deeper(now, held):
-            _move(state, bucket, held, "eased" if held else "recovered", equity, maintenance)
+            _move(state, bucket, held, "eased" if held else "recovered", standing)
 
 
 def deeper(level: int, other: int) -> bool:
@@ -36,31 +37,31 @@ def deeper(level: int, other: int) -> bool:
     return level != 0 and (other == 0 or level < other)
 
 
-def deepest_level(rules: Rules, equity: int, maintenance: int) -> int:
+def deepest_level(rules: Rules, standing: Standing) -> int:
     """The deepest level r with equity <= r * maintenance, 0 for none."""
     level = 0
     for call_ratio in rules.call_levels:
-        if not margin.breaches(equity, maintenance, call_ratio):
+        if not margin.breaches(standing, call_ratio):
             break
         level = call_ratio
     return level
 
 
-def held_level(rules: Rules, equity: int, maintenance: int) -> int:
+def held_level(rules: Rules, standing: Standing) -> int:
     """The deepest level r with equity < r * (1 + recover) * maintenance, or still reached; 0 for none.
 
     Where equity and maintenance are both zero a level is reached and yet not below its recovery.
     """
     level = 0
     for call_ratio in rules.call_levels:
-        recovered = equity * ONE**3 >= call_ratio * (ONE + rules.recover) * maintenance
-        if recovered and not margin.breaches(equity, maintenance, call_ratio):
+        recovered = standing.equity * ONE**3 >= call_ratio * (ONE + rules.recover) * standing.maintenance
+        if recovered and not margin.breaches(standing, call_ratio):
             break
         level = call_ratio
     return level
 
 
-def _move(state: State, bucket: Bucket, level: int, status: str, equity: int, maintenance: int) -> None:
+def _move(state: State, bucket: Bucket, level: int, status: str, standing: Standing) -> None:
     rules, previous = bucket.book.rules, bucket.level
     case_id = f"{bucket.account.name}|{bucket.book.name}|c{bucket.cases}"
     bucket.level = level
@@ -73,7 +74,7 @@ def _move(state: State, bucket: Bucket, level: int, status: str, equity: int, ma
         case_id=case_id,
         level=_level_text(level),
         previous_level=_level_text(previous),
-        margin_shortfall=_margin_shortfall(rules, equity, maintenance, level) if level else "0",
+        margin_shortfall=_margin_shortfall(rules, standing, level) if level else "0",
         liquidation_price=figures.price(trigger),
         distance_percent=figures.distance_percent(bucket.book.mark, trigger),
         **figures.judgement(bucket),
@@ -84,9 +85,10 @@ def _level_text(level: int) -> str | None:
     return figures.decimal(level) if level else None
 
 
-def _margin_shortfall(rules: Rules, equity: int, maintenance: int, call_ratio: int) -> str:
+def _margin_shortfall(rules: Rules, standing: Standing, call_ratio: int) -> str:
     """ceil(r * maintenance - equity), not below zero."""
-    missing = ceil_divide(call_ratio * maintenance - equity * ONE * ONE, ONE * ONE * rules.quantum)
+    equity, maintenance, per = standing
+    missing = ceil_divide(call_ratio * maintenance - equity * ONE * ONE, ONE * ONE * rules.quantum * per)
     return decimal_text(max(0, missing), rules.asset_decimals)
 
 

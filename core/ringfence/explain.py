@@ -32,7 +32,7 @@ def explain_position(bucket: Bucket) -> Explanation:
     judged = (formulas.liquidated(now, "at the mark"),) if now else ()
     return Explanation(
         formulas.given(bucket),
-        (*marked, formulas.crossing(bucket)),
+        (*marked, *formulas.crossing(bucket)),
         (*judged, *formulas.boundary(bucket)),
         _limits(bucket),
     )
@@ -60,7 +60,7 @@ def explain_decision(decision: Decision, bucket: Bucket | None) -> Explanation:
 def _explain_call(call: MarginCall, now: Judged) -> Explanation:
     bucket, rules = now.bucket, now.rules
     levels = [condition for level in rules.call_levels for condition in formulas.level(now, level)]
-    steps = [*formulas.judgement(now), formulas.crossing(bucket)]
+    steps = [*formulas.judgement(now), *formulas.crossing(bucket)]
     if bucket.level:
         steps.append(formulas.shortfall(call, now))
     before, after = (f"level {level}" if level else "no level" for level in (call.previous_level, call.level))
@@ -90,7 +90,7 @@ def _explain_order(order: LiquidationOrder, now: Judged) -> Explanation:
     """The quantity is right if it restores the position and one step less does not."""
     bucket, rules, run = now.bucket, now.rules, now.bucket.liquidation
     assert run is not None
-    steps = (*formulas.judgement(now), formulas.bankruptcy(order, now))
+    steps = (*formulas.judgement(now), *formulas.bankruptcy(order, now))
     liquidated = formulas.liquidated(now, "at the mark")
     if run.ordered == abs(bucket.size):
         note = "It is for the whole position: no part of it restores the position, or none is to be tried."

@@ -11,7 +11,6 @@ from math import gcd
 from typing import Any, Final
 
 from ringfence import margin
-from ringfence.grid import bankruptcy_point
 from ringfence.rules import Rules
 from ringfence.scales import ONE, PRICE_DECIMALS
 from ringfence.state import Bucket
@@ -22,19 +21,19 @@ RATIO_SCALE: Final = ONE * 10**RATIO_DECIMALS
 PERCENT_DECIMALS: Final = 2
 
 
-def money_down(money: int, rules: Rules) -> str:
-    """Money at the asset's decimals, towards minus infinity."""
-    return decimal_text(money // rules.quantum, rules.asset_decimals)
+def money_down(money: int, rules: Rules, per: int = 1) -> str:
+    """Money over `per` at the asset's decimals, towards minus infinity."""
+    return decimal_text(money // (rules.quantum * per), rules.asset_decimals)
 
 
-def money_up(money: int, rules: Rules) -> str:
-    """Money at the asset's decimals, towards plus infinity."""
-    return decimal_text(-(-money // rules.quantum), rules.asset_decimals)
+def money_up(money: int, rules: Rules, per: int = 1) -> str:
+    """Money over `per` at the asset's decimals, towards plus infinity."""
+    return decimal_text(-(-money // (rules.quantum * per)), rules.asset_decimals)
 
 
-def scaled_up(scaled: int, rules: Rules) -> str:
-    """Scaled money at the asset's decimals, towards plus infinity."""
-    return decimal_text(-(-scaled // rules.scaled_quantum), rules.asset_decimals)
+def scaled_up(scaled: int, rules: Rules, per: int = 1) -> str:
+    """Scaled money over `per` at the asset's decimals, towards plus infinity."""
+    return decimal_text(-(-scaled // (rules.scaled_quantum * per)), rules.asset_decimals)
 
 
 @lru_cache(maxsize=2**14)
@@ -78,17 +77,13 @@ def judgement(bucket: Bucket) -> dict[str, Any]:
             "margin_ratio": None,
             "tier": None,
         }
-    tiers, notional = rules.side(bucket.size), abs(bucket.size) * rules.basis(mark, bucket.entry_price)
-    return _judged(rules, mark, margin.equity(bucket, mark), tiers.maintenance(notional), tiers.tier_of(notional))
-
-
-def _judged(rules: Rules, mark: int, worth: int, maintained: int, tier: int) -> dict[str, Any]:
+    value, (equity, maintenance, per) = rules.value(mark, bucket.entry_price), margin.standing(bucket, mark)
     return {
-        "equity": money_down(worth, rules),
-        "maintenance_margin": scaled_up(maintained, rules),
+        "equity": money_down(equity, rules, per),
+        "maintenance_margin": scaled_up(maintenance, rules, per),
         "mark_price": price(mark),
-        "margin_ratio": ratio(worth, maintained),
-        "tier": tier + 1,
+        "margin_ratio": ratio(equity, maintenance),
+        "tier": rules.side(bucket.size).tier_of(abs(bucket.size) * value.basis, per) + 1,
     }
 
 
@@ -99,15 +94,16 @@ def liquidation_price(bucket: Bucket) -> int | None:
     mark, size = bucket.book.mark, bucket.size
     start = bucket.entry_price * ONE if mark is None else mark
     rules = bucket.book.rules
-    point = rules.crossings(size)[-1].point(size, margin.cost(bucket), start, rules.fixed(size, bucket.entry_price))
+    required = rules.required_at_entry(size, bucket.entry_price)
+    point = rules.crossings(size)[-1].point(size, margin.cost(bucket), start, required)
     return None if point is None else point * rules.price_tick
 
 
 def bankruptcy_price(bucket: Bucket) -> int | None:
     """The price at which equity is just not negative, in price units."""
-    tick = bucket.book.rules.price_tick
-    point = bankruptcy_point(bucket.size, margin.cost(bucket), tick)
-    return None if point is None else point * tick
+    rules = bucket.book.rules
+    point = rules.contract.bankruptcy_point(bucket.size, margin.cost(bucket), rules.price_tick)
+    return None if point is None else point * rules.price_tick
 
 
 def distance_percent(mark: int | None, trigger: int | None) -> str | None:

@@ -12,7 +12,7 @@ from ringfence import liquidation, margin
 from ringfence.hashing import digest_of
 from ringfence.ledger import Ledger
 from ringfence.rules import Rules
-from ringfence.scales import ONE
+from ringfence.scales import ONE, ceil_divide
 from ringfence.shard_state import State
 from ringfence.state import Bucket
 from ringfence_schemas.content import content_of
@@ -58,7 +58,7 @@ def apply_fill(state: State, bucket: Bucket, fill: Fill, quantity: int, price: i
     """Book a fill of `quantity` contracts (decimal) at `price` (price units); judging is left to the caller."""
     rules, before = bucket.book.rules, bucket.size
     size = quantity * rules.multiplier
-    fee = _fee(rules, fill, size * price)
+    fee = _fee(rules, fill, size, price)
     if fill.side == "sell":
         size = -size
     bucket.posted = True
@@ -79,11 +79,14 @@ def apply_fill(state: State, bucket: Bucket, fill: Fill, quantity: int, price: i
         _reduce(state, bucket, size, price, fee, fill, progress)
 
 
-def _fee(rules: Rules, fill: Fill, notional: int) -> int:
+def _fee(rules: Rules, fill: Fill, size: int, price: int) -> int:
     """The fee in units of the asset: as stated, rounded up, else ceil(N(p) * fees.taker)."""
     if fill.fee is not None:
         return -(-units[fill.fee] // rules.unit)
-    return -(-notional * rules.taker_fee // rules.scaled_quantum)
+    if not rules.taker_fee:
+        return 0
+    value = rules.contract.value(price, None)
+    return ceil_divide(size * value.mark * rules.taker_fee, value.per * rules.scaled_quantum)
 
 
 def _flag(state: State, bucket: Bucket, fill: Fill, reason: str) -> None:
@@ -94,9 +97,10 @@ def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, f
     """Open or grow: the fee from the wallet, the rest of it from the bucket; then collateral, as far as it goes."""
     book, ledger, before = bucket.book, state.ledger, bucket.size
     rules, wallets, account = book.rules, book.asset.wallets, bucket.account.name
-    notional = ledger.trade(bucket, size, price)
+    ledger.trade(bucket, size, price)
     bucket.size = after = before + size
-    bucket.entry_price = _blended(bucket.entry_price, before, size, price, after) if before else price // ONE
+    contract = rules.contract
+    bucket.entry_price = contract.blended(before, bucket.entry_price, size, price) if before else price // ONE
     available = wallets.get(account, 0)
     if fee:
         paid = min(fee, available)
@@ -107,7 +111,8 @@ def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, f
             _charge_bucket(ledger, bucket, fee - paid)
     leverage = rules.default_leverage if bucket.leverage is None else bucket.leverage
     if fill.margin is None:
-        required = -(-abs(notional) * ONE // (leverage * rules.quantum))
+        value = contract.value(price, None)
+        required = ceil_divide(abs(size) * value.mark * ONE, leverage * value.per * rules.quantum)
     else:
         required = -(-units[fill.margin] // rules.unit)
     moved = min(required, available)
@@ -117,15 +122,9 @@ def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, f
             liquidation.try_cure(state, bucket)
     if moved < required:
         _underfunded(state, bucket, fill, required, available)
-    limit = margin.max_leverage(rules, abs(after) * (bucket.entry_price * ONE if book.mark is None else book.mark))
+    limit = margin.max_leverage(rules, after, bucket.entry_price * ONE if book.mark is None else book.mark)
     if limit is not None and leverage > limit:
         _flag(state, bucket, fill, "above_max_leverage")
-
-
-def _blended(entry_price: int, before: int, size: int, price: int, after: int) -> int:
-    """E after an increase: the weighted average, 18 decimals, down for a long and up for a short."""
-    cost, per = before * entry_price * ONE + size * price, after * ONE
-    return cost // per if after > 0 else -(cost // -per)
 
 
 def _underfunded(state: State, bucket: Bucket, fill: Fill, required: int, available: int) -> None:
@@ -150,7 +149,7 @@ def _reduce(
 ) -> None:
     """Shrink or close: c -= fee, a rebate goes to the wallet; then the realised part, then what may be freed."""
     book, ledger, account = bucket.book, state.ledger, bucket.account.name
-    before = bucket.size
+    rules, before = book.rules, bucket.size
     wallet_before = book.asset.wallets.get(account, 0)
     if fee > 0:
         _charge_bucket(ledger, bucket, fee)
@@ -158,14 +157,14 @@ def _reduce(
         ledger.fee_from_wallet(book.asset, account, fee)
     ledger.trade(bucket, size, price)
     bucket.size = before + size
-    bucket.realised -= size * (price // ONE - bucket.entry_price)
+    bucket.realised += rules.contract.realised(-size, bucket.entry_price, price, rules.extra_decimals)
     charged = liquidation.charge_fee(state, bucket, size, price, progress) if progress else 0
     if bucket.size == 0:
         liquidation.close(state, bucket, "closed", wallet_before)
     elif progress is not None:
         liquidation.after_reduction(state, bucket, fill, progress, charged, wallet_before)
-    elif book.rules.release:
-        worth = bucket.cash + bucket.size * (price - book.funding_index)
-        freed = worth * abs(size) // (abs(before) * book.rules.quantum)
+    elif rules.release:
+        value = rules.contract.value(price, None)
+        freed = margin.equity(bucket, value) * abs(size) // (abs(before) * value.per * rules.quantum)
         if freed > 0:
             ledger.release(bucket, freed, "release")

@@ -1,25 +1,30 @@
-"""Prices on the grid: where a position would be called, liquidated or bankrupt.  Solved, not walked.
+"""Prices on the grid: where a position would be called or liquidated.  Solved, not walked.
 
-A position is worth q*P, and its equity is zero where that is its *cost*, q*F - c.  With s for the sign of q, the line
-of one tier is met where
+A position is worth q*V(P), and its equity is zero where that is its *cost*, q*F - c.  The line of one tier is met where
 
-    q*P - cost = r * (k*|q|*P - cum)        that is        |q| * P * (1 - s*r*k) = s*cost - s*r*cum,
+    q*V - cost = r * (k*|q|*|V| - cum).
 
-and a long is beyond it at lower prices, a short at higher ones.  All but size and cost follows from the parameters, and
-is worked out once for each version of them.  Under basis `entry` maintenance does not move with the price, and there is
-one line for all tiers, q*P = cost + r * maintenance.  A *point* is the number of a price on the grid: price / tick.
+For the common case, linear contracts whose tiers are marginal, all but size and cost follows from the parameters and is
+worked out once for each version of them (`Crossing`).  For everything else the prices that meet the condition are a few
+stretches of the grid, one for each tier (`Stretches`).  A *point* is the number of a price on the grid: price / tick.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import gcd
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from ringfence.contracts import INVERSE
 from ringfence.scales import ONE, PRICE_LIMIT, PRICE_ONE, ceil_divide
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ringfence.rules import SideTiers
+
+Required: TypeAlias = tuple[int, int]
+"""Maintenance that no price moves, as scaled money over a denominator; see `Rules.required_at_entry`."""
 
 NO_END: Final = -(10**300)
 """Less than any cost: the last tier never ends before its line is crossed."""
@@ -27,9 +32,11 @@ NO_END: Final = -(10**300)
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Where the equity of one side meets r * maintenance, or falls below it.
+    """Where the equity of one side of a linear contract with marginal tiers meets r * maintenance, or falls below it.
 
-    Maintenance is the greatest of the tiers' lines, so the condition holds where any line is crossed.
+    Maintenance is the greatest of the tiers' lines, so the condition holds where any line is crossed.  With s for the
+    sign of q that is |q| * P * (1 - s*r*k) = s*cost - s*r*cum: a long is beyond a line at lower prices, a short at
+    higher ones.
     """
 
     scale: int
@@ -60,10 +67,10 @@ class Crossing:
         )
         gentle = len(lines) if sign < 0 else sum(slope > 0 for slope in slopes)
         steep = tuple(line[1:] for line in lines[gentle:])
-        scale, top = sign * PRICE_ONE // common, (PRICE_LIMIT - 1) // price_tick
+        scale, top = sign * PRICE_ONE // common, _top(price_tick)
         return cls(scale, lines[:gentle], steep, int(sign < 0), price_tick, top)
 
-    def point(self, size: int, cost: int, start: int, _fixed: int) -> int | None:
+    def point(self, size: int, cost: int, start: int, _required: Required) -> int | None:
         """Return the first point, walking from `start` against the position, that meets the condition.
 
         From a start that already meets it the walk goes back, and the last point that still meets it counts.  None when
@@ -97,34 +104,113 @@ class Crossing:
         return None if below < 1 else min(below, self.top)
 
 
-@dataclass(frozen=True, slots=True)
-class EntryCrossing:
-    """The same under basis `entry`: where the equity of one side meets r * the maintenance that no price moves."""
+class Line(NamedTuple):
+    """One line of maintenance times r: it counts where the notional is from `floor` to below `ceiling`, money."""
 
-    ratio: int
+    floor: int
+    ceiling: int | None
+    slope: int
+    """r * k, in price units."""
+    amount: int
+    """r * cum, money in price units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretches:
+    """The same for any contract, tier mode and basis: the condition holds on a few stretches of the grid."""
+
+    lines: tuple[Line, ...]
+    at_entry: int
+    """r under basis `entry`, where maintenance does not move with the price; else 0."""
+    inverse: bool
     strict: bool
     price_tick: int
     top: int
-    """The last point below 10^18."""
 
     @classmethod
-    def of(cls, ratio: int, price_tick: int, *, strict: bool) -> EntryCrossing:
-        """Work out equity <= ratio * maintenance, or < if `strict`."""
-        return cls(ratio, strict, price_tick, (PRICE_LIMIT - 1) // price_tick)
+    def of(cls, tiers: SideTiers, ratio: int, price_tick: int, *, inverse: bool, strict: bool) -> Stretches:
+        """Work out equity <= ratio * maintenance, or < if `strict`, under basis `mark`."""
+        ceilings = [*tiers.floors[1:], None]
+        lines = [
+            Line(floor, ceiling, ratio * rate, ratio * amount * ONE)
+            for floor, ceiling, rate, amount in zip(tiers.floors, ceilings, tiers.rates, tiers.amounts, strict=True)
+        ]
+        if tiers.greatest:  # whichever line is crossed, the greatest is
+            lines = [line._replace(floor=0, ceiling=None) for line in lines]
+        else:  # maintenance is not below zero
+            lines.append(Line(0, None, 0, 0))
+        return cls(tuple(lines), 0, inverse, strict, price_tick, _top(price_tick))
 
-    def point(self, size: int, cost: int, _start: int, fixed: int) -> int | None:
-        """Return the first point against the position that meets the condition, from wherever; see `Rules.fixed`."""
-        met, per = cost * PRICE_ONE + self.ratio * fixed, size * PRICE_ONE * self.price_tick
+    @classmethod
+    def of_entry(cls, ratio: int, price_tick: int, *, inverse: bool, strict: bool) -> Stretches:
+        """The same under basis `entry`."""
+        return cls((), ratio, inverse, strict, price_tick, _top(price_tick))
+
+    def point(self, size: int, cost: int, start: int, required: Required) -> int | None:
+        """Return the same point; the walk begins at the grid point of `start`, its neighbour in the direction of the
+        walk if it lies between two.
+        """
+        tick, top = self.price_tick, self.top
+        met = sorted(stretch for stretch in self._met(size, cost, required) if stretch[0] <= stretch[1])
         if size > 0:
-            point = ceil_divide(met, per) - 1 if self.strict else met // per
-            return None if point < 1 else min(point, self.top)
-        point = met // per + 1 if self.strict else ceil_divide(met, per)
-        return None if point > self.top else max(point, 1)
+            first = min(max(start // tick, 1), top)
+            return _lower(met, first) if not _covers(met, first) else _last(met, first)
+        first = min(ceil_divide(start, tick), top)
+        mirrored = sorted((-high, -low) for low, high in met)
+        found = _lower(mirrored, -first) if not _covers(mirrored, -first) else _last(mirrored, -first)
+        return None if found is None else -found
+
+    def _met(self, size: int, cost: int, required: Required) -> Iterator[tuple[int, int]]:
+        """Give the stretch of each line, from the first to the last point; an empty one ends before it begins."""
+        if self.at_entry:
+            fixed, per = required
+            yield self._stretch(-cost * per * PRICE_ONE - self.at_entry * fixed, size * per * PRICE_ONE)
+            return
+        sign = -1 if self.inverse else 1
+        for line in self.lines:
+            low, high = self._stretch(line.amount - cost * PRICE_ONE, size * PRICE_ONE - sign * line.slope * abs(size))
+            if low <= high and (line.floor or line.ceiling is not None):
+                least, most = self._within(abs(size), line)
+                low, high = max(low, least), min(high, most)
+            yield low, high
+
+    def _stretch(self, constant: int, slope: int) -> tuple[int, int]:
+        """Where constant + slope * V(P) <= 0, or < 0: for a linear contract slope * P <= -constant, for an inverse one
+        constant * P <= slope.
+        """
+        left, right = (constant, slope * INVERSE) if self.inverse else (slope, -constant)
+        right -= self.strict
+        if left > 0:
+            return 1, min(right // (left * self.price_tick), self.top)
+        if left < 0:
+            return max(ceil_divide(-right, -left * self.price_tick), 1), self.top
+        return 1, self.top if right >= 0 else 0
+
+    def _within(self, size: int, line: Line) -> tuple[int, int]:
+        """Where the notional of an unsigned size is in the tier of a line."""
+        if self.inverse:
+            least = 1 if line.ceiling is None else size * INVERSE // (line.ceiling * self.price_tick) + 1
+            return least, size * INVERSE // (line.floor * self.price_tick) if line.floor else self.top
+        most = self.top if line.ceiling is None else ceil_divide(line.ceiling, size * self.price_tick) - 1
+        return ceil_divide(line.floor, size * self.price_tick), most
 
 
-def bankruptcy_point(size: int, cost: int, price_tick: int) -> int | None:
-    """Return the point at which equity is just not negative, fees ignored: a long rounds up, a short down.  None
-    outside the grid.
-    """
-    point = -(-cost // (size * price_tick)) if size > 0 else cost // (size * price_tick)
-    return point if point >= 1 and point * price_tick < PRICE_LIMIT else None
+def _top(price_tick: int) -> int:
+    return (PRICE_LIMIT - 1) // price_tick
+
+
+def _covers(stretches: list[tuple[int, int]], point: int) -> bool:
+    return any(low <= point <= high for low, high in stretches)
+
+
+def _last(stretches: list[tuple[int, int]], point: int) -> int:
+    """Return the last point, walking up from one that is covered, before one that is not."""
+    for low, high in stretches:
+        if low <= point + 1 <= high:
+            point = high
+    return point
+
+
+def _lower(stretches: list[tuple[int, int]], point: int) -> int | None:
+    """Return the first covered point, walking down from one that is not."""
+    return max((high for _, high in stretches if high < point), default=None)

@@ -1,8 +1,9 @@
 """The trigger index: which positions may change their level at this mark, found without touching the others.
 
-The theory.  Write s for the sign of q.  A bucket breaches level r in tier t when
+The theory.  Write s for the sign of q, and V for what a unit of size is worth: P for a linear contract, -1/P for an
+inverse one.  A bucket breaches level r in tier t when
 
-    equity = c + q*(P - F)  <=  r * (k*|q|*P - cum)        that is        (c + r*cum) / |q|  <=  P*(r*k - s) + s*F.
+    equity = c + q*(V - F)  <=  r * (k*|q|*|V| - cum)        that is        (c + r*cum) / |q|  <=  r*k*|V| - s*V + s*F.
 
 The left side is the bucket's *key*: only the account's own events change it.  The right side is the *threshold*: one
 number for all buckets of an `Order`, one order for each (side, tier, level).  So a tick, a funding event or a change
@@ -15,10 +16,13 @@ it.  Funding does move trigger prices, so a bucket is entered under every line t
 stays inside the *horizon* (an eighth of the price, either way); leaving it re-enters the instrument once.
 
 Under basis `entry` maintenance does not move with the price: the key is (c - r*maintenance) / |q| and the threshold
--s*P + s*F, so one line for each side and level takes the place of all tiers.
+-s*V + s*F, so one line for each side and level takes the place of all tiers.
 
-Where r*k >= 1 a line no longer falls towards the position (a venue's top bracket under a call level): buckets that
-large are candidates at every tick.
+In tier modes `whole` and `given` maintenance jumps where a tier begins, and only the line of the tier that the notional
+is in counts.  A bucket stands under that one, and under the two prices at which it leaves its tier.
+
+Where the notional of a side falls as it loses (linear longs, inverse shorts) and r*k >= 1, a marginal line no longer
+falls towards the position (a venue's top bracket under a call level): buckets that large are candidates at every tick.
 
 Keys are rounded so that an entry can only fire too early.  Candidates are judged again exactly: the index may
 over-report and never misses. Entries are never searched for: a bucket remembers the entry that counts, any other is
@@ -30,7 +34,8 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from ringfence.rules import Rules
+from ringfence.contracts import UNBOUNDED
+from ringfence.rules import Rules, SideTiers
 from ringfence.scales import ONE, PRICE_ONE, ceil_divide
 
 if TYPE_CHECKING:
@@ -40,8 +45,9 @@ SLOT_BITS: Final = 32
 SLOT_MASK: Final = (1 << SLOT_BITS) - 1
 STALE_ALLOWANCE: Final = 64
 KEY_SCALE: Final = ONE * PRICE_ONE
-"""threshold = (P * slope + sign * F * PRICE_ONE) / KEY_SCALE, in decimals."""
-UNBOUNDED: Final = 10**300
+"""threshold = (V * slope + sign * F * PRICE_ONE) / KEY_SCALE, in decimals."""
+SLACK: Final = 2
+"""Entries fire so many units before their key: one because keys are rounded down, one because an inverse V is."""
 NOWHERE: Final = (UNBOUNDED, -UNBOUNDED)
 """Bounds that hold for no bucket: `_place_anywhere` enters it, where the last line counts if none has it."""
 CEILING_FACTOR: Final = 16
@@ -65,7 +71,7 @@ class Order:
         self.ratio = ratio
         """r under basis `entry`, where its maintenance stands with the key; 0 under basis `mark`."""
         self.slope = slope
-        """Of the threshold in the mark, in price units."""
+        """Of the threshold in V, in price units."""
         self.sign = sign
         self.amount = amount
         """r * cum, money."""
@@ -77,9 +83,9 @@ class Order:
         self.lines = lines
         """All tiers of the same side and level, this one among them."""
 
-    def threshold(self, mark: int, funding_index: int) -> int:
-        """Return the greatest key that has fired at this mark, in decimals."""
-        return (mark * self.slope + self.sign * funding_index * PRICE_ONE) // KEY_SCALE
+    def threshold(self, value: int, funding_index: int) -> int:
+        """Return the greatest key that has fired at this V, in decimals."""
+        return (value * self.slope + self.sign * funding_index * PRICE_ONE) // KEY_SCALE
 
     def insert(self, entry: int) -> bool:
         """Add an entry and return whether it now stands first."""
@@ -94,8 +100,11 @@ class TriggerIndex:
     __slots__ = (
         "anchor_funding",
         "bounded",
+        "by_tier",
         "ceiling",
+        "contract",
         "down",
+        "edges",
         "free",
         "high",
         "low",
@@ -116,12 +125,19 @@ class TriggerIndex:
         self.radius = 0
         """The funding index may move this far from the anchor before the instrument is entered again."""
         self.ceiling = 0
+        """|V| may grow to this before the instrument is entered again, where that matters (`bounded`)."""
         self.configure(rules)
 
     def configure(self, rules: Rules) -> None:
         """Lay out empty orders for these parameters.  Call `enter_all` afterwards."""
-        self.rules = rules
+        self.rules, self.contract = rules, rules.contract
+        self.by_tier = not (rules.entry_basis or rules.long.greatest)
+        """Whether a bucket stands under the line of the tier its notional is in, and leaves it at the tier's edges."""
         self.orders: list[Order] = []
+        self.edges = (Order(rules.contract.sign * PRICE_ONE, 0, 0), Order(-rules.contract.sign * PRICE_ONE, 0, 0))
+        """Buckets by the |V| at which they reach the next tier, and by that at which they fall below their own."""
+        if self.by_tier:
+            self.orders += self.edges
         ratios = [*rules.call_levels, ONE]
         self.down = tuple([self._lines(sign, ratio) for ratio in ratios] for sign in (1, -1))
         """down[side][place]: the lines towards a level, the mildest first, liquidation last; side 0 is long."""
@@ -129,42 +145,41 @@ class TriggerIndex:
         self.up = tuple([self._lines(sign, ratio, rising=True) for ratio in recovering] for sign in (1, -1))
         self.targets = {level: place for place, level in enumerate([0, *rules.call_levels])}
         """Level of a bucket -> place in `down` of the lines towards the next deeper one."""
-        self.orphans: list[Bucket] = []
+        self.orphans: dict[Bucket, None] = {}
         self.steep = tuple([self._steep(sign, ratio) for ratio in ratios] for sign in (1, -1))
         self.bounded = any(order for side in self.steep for _, _, order in side)
         """Whether some tier is steep, so that the horizon has a ceiling."""
         self.low, self.high = 0, 0
 
     def _lines(self, sign: int, ratio: int, *, rising: bool = False) -> list[Order]:
+        """Lay out the lines of one side and level; those `rising` are read backwards, for the way back up."""
         tiers = self.rules.long if sign > 0 else self.rules.short
         turn = -1 if rising else 1
         lines: list[Order] = []
         if self.rules.entry_basis:
             lines.append(Order(-turn * sign * PRICE_ONE, turn * sign, 0, NOWHERE, lines, ratio))
-            self.orders += lines
-            return lines
-        for tier, (floor, rate, amount) in enumerate(zip(tiers.floors, tiers.rates, tiers.amounts, strict=True)):
-            slope = ratio * rate - sign * PRICE_ONE
-            ends = [floor * slope // PRICE_ONE if tier else UNBOUNDED * sign]
-            if tier + 1 < len(tiers.floors):
-                ends.append(tiers.floors[tier + 1] * slope // PRICE_ONE)
-            else:
-                ends.append(-UNBOUNDED * sign)
-            lines.append(Order(turn * slope, turn * sign, ratio * amount // ONE, (min(ends), max(ends)), lines))
+        else:
+            contract = self.contract.sign
+            for tier, (rate, amount) in enumerate(zip(tiers.rates, tiers.amounts, strict=True)):
+                slope = ratio * rate - sign * contract * PRICE_ONE
+                bounds = NOWHERE if self.by_tier else _bounds(tiers, tier, slope, sign * contract)
+                lines.append(Order(turn * contract * slope, turn * sign, ratio * amount // ONE, bounds, lines))
+            if self.by_tier and not rising:  # maintenance is not below zero, whatever amounts are given
+                lines.append(Order(-sign * PRICE_ONE, sign, 0, NOWHERE, lines))
         self.orders += lines
         return lines
 
     def _steep(self, sign: int, ratio: int) -> tuple[int, int, Order | None]:
         """Return (first steep tier, its floor, the order of buckets by the price at which they reach it)."""
         tiers = self.rules.long if sign > 0 else self.rules.short
-        if self.rules.entry_basis:
+        if self.rules.entry_basis or self.by_tier:
             return 1, UNBOUNDED, None
         first = len(tiers.rates)
-        if sign > 0:
+        if sign * self.contract.sign > 0:
             first = next((tier for tier, rate in enumerate(tiers.rates) if ratio * rate >= PRICE_ONE), first)
         if first == len(tiers.rates):
             return first, UNBOUNDED, None
-        order = Order(PRICE_ONE, 0, 0)
+        order = Order(self.contract.sign * PRICE_ONE, 0, 0)
         self.orders.append(order)
         return first, tiers.floors[first], order
 
@@ -196,7 +211,7 @@ class TriggerIndex:
             mark = bucket.book.mark
             self._anchor(bucket.entry_price * ONE if mark is None else mark, funding_index)
             if self.bounded:
-                self.high = min(self.high, self.ceiling)
+                self._keep_below_ceiling()
         if self.free:
             bucket.slot = self.free.pop()
             self.slots[bucket.slot] = bucket
@@ -217,6 +232,9 @@ class TriggerIndex:
         if bucket.level not in self.targets:
             self._always(bucket)
             return
+        if self.by_tier:
+            self._place_in_tier(bucket, side, funding_index)
+            return
         size, level = abs(bucket.size), self.targets[bucket.level]
         lines = self.down[side][level]
         first_steep, steep_floor, steep_order = self.steep[side][level]
@@ -235,18 +253,37 @@ class TriggerIndex:
             found.append((order, -self._against(bucket, order, rising=True) // (size * ONE)))
         self._stand_in(bucket, [(order, key << SLOT_BITS | bucket.slot) for order, key in found], funding_index)
 
+    def _place_in_tier(self, bucket: Bucket, side: int, funding_index: int) -> None:
+        """Enter a bucket under the line of its tier at the mark, and under the edges of that tier."""
+        mark, size, level = bucket.book.mark, abs(bucket.size), self.targets[bucket.level]
+        if mark is None:
+            self._always(bucket)
+            return
+        value, tiers = self.rules.value(mark, bucket.entry_price), self.rules.side(bucket.size)
+        tier, per_unit = tiers.tier_of(size * value.basis, value.per), size * ONE
+        lines = self.down[side][level]
+        found = [(order, self._against(bucket, order) // per_unit) for order in (lines[tier], lines[-1])]
+        if level:
+            order = self.up[side][level - 1][tier]
+            found.append((order, -self._against(bucket, order, rising=True) // per_unit))
+        if tier + 1 < len(tiers.floors):
+            found.append((self.edges[0], tiers.floors[tier + 1] // per_unit))
+        if tier:
+            found.append((self.edges[1], -tiers.floors[tier] // per_unit))
+        self._stand_in(bucket, [(order, key << SLOT_BITS | bucket.slot) for order, key in found], funding_index)
+
     def _against(self, bucket: Bucket, order: Order, *, rising: bool = False) -> int:
         """c + r*cum, or c - r*maintenance, money: rounded so that the entry can only fire too early."""
         if not order.ratio:
             return bucket.cash + order.amount
-        required = order.ratio * self.rules.fixed(bucket.size, bucket.entry_price)
-        return bucket.cash - (required // PRICE_ONE if rising else ceil_divide(required, PRICE_ONE))
+        required, per = self.rules.required_at_entry(bucket.size, bucket.entry_price)
+        required, unit = order.ratio * required, per * PRICE_ONE
+        return bucket.cash - (required // unit if rising else ceil_divide(required, unit))
 
     def _always(self, bucket: Bucket) -> None:
-        """A bucket at a level that newer parameters no longer have is a candidate at every tick."""
+        """A bucket at a level that newer parameters no longer have, or in no tier yet, is a candidate at every tick."""
         self._forget(bucket)
-        if bucket not in self.orphans:
-            self.orphans.append(bucket)
+        self.orphans[bucket] = None
         self.low = self.high = 0
 
     def _stand_in(self, bucket: Bucket, entries: list[tuple[Order, int]], funding_index: int) -> None:
@@ -301,16 +338,17 @@ class TriggerIndex:
 
     def fired(self, mark: int, funding_index: int) -> list[Bucket]:
         """Return every bucket whose entry has fired, each once, in no order, taken out; `place` what stays open."""
+        value = self.contract.signed(mark)
         drifted = abs(funding_index - self.anchor_funding) > self.radius
-        if self.radius and (drifted or (self.bounded and mark > self.ceiling)):
+        if self.radius and (drifted or (self.bounded and abs(value) > self.ceiling)):
             self.enter_all(mark, funding_index)
-        candidates = [bucket for bucket in self.orphans if bucket.slot >= 0 and bucket.level not in self.targets]
-        self.orphans = []
+        candidates = [bucket for bucket in self.orphans if bucket.slot >= 0 and bucket.order is None]
+        self.orphans = {}
         for order in self.orders:
             heap = order.heap
             if not heap:
                 continue
-            limit = (order.threshold(mark, funding_index) + 1) << SLOT_BITS
+            limit = (order.threshold(value, funding_index) + SLACK) << SLOT_BITS
             while heap and heap[0] < limit:
                 bucket = self._owner(order, heap[0])
                 heappop(heap)
@@ -332,7 +370,9 @@ class TriggerIndex:
 
     def settle(self, funding_index: int) -> None:
         """Find the safe interval anew: while low < mark < high no entry can have fired."""
-        self.low, self.high = 0, self.ceiling if self.bounded and self.radius else UNBOUNDED
+        self.low, self.high = 0, UNBOUNDED
+        if self.bounded and self.radius:
+            self._keep_below_ceiling()
         if self.orphans:
             self.high = 0
         for order in self.orders:
@@ -342,29 +382,39 @@ class TriggerIndex:
     def _narrow(self, order: Order, funding_index: int) -> None:
         """Take the price at which the first entry of `order` fires into the safe interval."""
         distance = (order.heap[0] >> SLOT_BITS) * KEY_SCALE - order.sign * funding_index * PRICE_ONE
-        if order.slope > 0:
-            self.high = min(self.high, ceil_divide(distance, order.slope))
-        elif order.slope < 0:
-            self.low = max(self.low, distance // order.slope)
-        elif distance <= 0:
-            self.low = self.high
+        low, high = self.contract.quiet(order.slope, distance)
+        self.low, self.high = max(self.low, low), min(self.high, high)
+
+    def _keep_below_ceiling(self) -> None:
+        """Take the price at which |V| reaches the ceiling into the safe interval."""
+        low, high = self.contract.quiet(self.contract.sign, self.ceiling)
+        self.low, self.high = max(self.low, low), min(self.high, high)
 
     def _anchor(self, price: int, funding_index: int) -> None:
+        value = abs(self.contract.signed(price))
         self.anchor_funding = funding_index
-        self.radius = price // HORIZON + 1
-        self.ceiling = price * CEILING_FACTOR
+        self.radius = value // HORIZON + 1
+        self.ceiling = value * CEILING_FACTOR
 
     def enter_all(self, price: int, funding_index: int) -> None:
         """Enter every bucket anew around this price: after new parameters, or when the horizon is left."""
         self._anchor(price, funding_index)
         for order in self.orders:
             order.heap, order.live = [], 0
-        self.orphans = []
+        self.orphans = {}
         for bucket in self.slots:
             if bucket is not None:
                 bucket.order = bucket.others = None
                 self.place(bucket)
         self.low = self.high = 0
+
+
+def _bounds(tiers: SideTiers, tier: int, slope: int, sign: int) -> tuple[int, int]:
+    """Between which c + r*cum - q*F a line binds at the trigger price; outermost tiers have no end."""
+    ends = [tiers.floors[tier] * slope // PRICE_ONE if tier else UNBOUNDED * sign]
+    last = tier + 1 == len(tiers.floors)
+    ends.append(-UNBOUNDED * sign if last else tiers.floors[tier + 1] * slope // PRICE_ONE)
+    return min(ends), max(ends)
 
 
 def _binding(lines: list[Order], bucket: Bucket, funding_index: int) -> int:

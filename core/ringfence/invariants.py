@@ -69,7 +69,7 @@ def i5_nobody_is_missed(fold: Fold) -> None:
         mark = book.mark
         if mark is None or not bucket.size or bucket.liquidation or book.changed or book.settled or book.rules.halted:
             continue
-        if margin.liquidatable(book.rules, margin.equity(bucket, mark), margin.maintenance(bucket, mark)):
+        if margin.liquidatable(book.rules, margin.standing(bucket, mark)):
             raise InvariantBroken("I5", f"{bucket.account.name}|{book.name} should be in liquidation at mark {mark}")
 
 
@@ -94,11 +94,11 @@ def i6_index_equals_scan(fold: Fold) -> None:
 def scan_level(bucket: Bucket, mark: int) -> int:
     """The level a bucket must stand at, found without the index: -1 for liquidation."""
     rules = bucket.book.rules
-    equity, maintenance = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
-    if margin.liquidatable(rules, equity, maintenance) and not rules.halted:
+    standing = margin.standing(bucket, mark)
+    if margin.liquidatable(rules, standing) and not rules.halted:
         return -1
-    deepest = calls.deepest_level(rules, equity, maintenance)
-    held = calls.held_level(rules, equity, maintenance)
+    deepest = calls.deepest_level(rules, standing)
+    held = calls.held_level(rules, standing)
     if calls.deeper(deepest, bucket.level):
         return deepest
     return held if calls.deeper(bucket.level, held) else bucket.level
@@ -161,7 +161,7 @@ class Watch:
         after = self._photograph()
         i10_nothing_goes_back(self._before, after)
         i2_isolation(self._before, after, event, decisions)
-        i4_evidence_holds(decisions)
+        i4_evidence_holds(self._fold, decisions)
         for invariant in STATE_INVARIANTS:
             invariant(self._fold)
         self._before = after
@@ -194,11 +194,11 @@ def i2_isolation(before: Photograph, after: Photograph, event: Input, decisions:
             raise InvariantBroken("I2", f"wallet {key} changed: {before.wallets.get(key)} -> {balance} by {event}")
 
 
-def i4_evidence_holds(decisions: list[Decision]) -> None:
+def i4_evidence_holds(fold: Fold, decisions: list[Decision]) -> None:
     """Every call and liquidation follows from the numbers it carries, every certificate from its own."""
     for decision in decisions:
         if isinstance(decision, LiquidationStarted):
-            _check_liquidation(decision)
+            _check_liquidation(decision, fold.state.books[decision.instrument or ""].rules.contract.sign)
         elif isinstance(decision, MarginCall) and decision.status in ("called", "escalated"):
             assert (
                 decision.equity is not None and decision.maintenance_margin is not None and decision.level is not None
@@ -216,7 +216,8 @@ def i4_evidence_holds(decisions: list[Decision]) -> None:
             raise InvariantBroken("I3", f"certificate {decision.id} is not contained")
 
 
-def _check_liquidation(decision: LiquidationStarted) -> None:
+def _check_liquidation(decision: LiquidationStarted, sign: int) -> None:
+    """`sign` is that of the contract: a linear long and an inverse short are beyond the threshold from above."""
     key, threshold = (Fraction(int(n), int(d)) for n, d in (decision.key, decision.threshold))
     assert decision.equity is not None and decision.maintenance_margin is not None
     if Fraction(decision.equity) > Fraction(decision.maintenance_margin):
@@ -224,7 +225,7 @@ def _check_liquidation(decision: LiquidationStarted) -> None:
             "I4",
             f"liquidation {decision.id}: equity {decision.equity} is above maintenance {decision.maintenance_margin}",
         )
-    crossed = key >= threshold if Fraction(decision.quantity) > 0 else key <= threshold
+    crossed = key >= threshold if sign * Fraction(decision.quantity) > 0 else key <= threshold
     if not crossed:
         raise InvariantBroken("I4", f"liquidation {decision.id}: key {key} has not crossed threshold {threshold}")
     if decision.case_id is None and decision.no_call_reason is None:

@@ -31,11 +31,11 @@ def _account_name(bucket: Bucket) -> str:
 def judge(state: State, bucket: Bucket, mark: int) -> None:
     """Judge one open bucket exactly: liquidation before call."""
     rules = bucket.book.rules
-    equity, maintenance = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
-    if margin.liquidatable(rules, equity, maintenance) and not rules.halted:
-        liquidation.start(state, bucket, equity, maintenance)
+    standing = margin.standing(bucket, mark)
+    if margin.liquidatable(rules, standing) and not rules.halted:
+        liquidation.start(state, bucket, standing)
     elif rules.call_levels or bucket.level:
-        calls.judge_level(state, bucket, equity, maintenance)
+        calls.judge_level(state, bucket, standing)
 
 
 def judge_own(state: State, bucket: Bucket) -> None:

@@ -3,12 +3,13 @@
 Every movement is a double entry.  A posting debits one account and credits another with the same exact amount, so the
 balances of each asset always sum to zero (invariant I1):
 
-    external            money outside the engine          trading|I    what fills of I paid and received, size x price
+    external            money outside the engine          trading|I    what fills of I paid and received, size x V(p)
     wallet|A            free collateral of account A      funding|I    the funding part of the same fills, size x F
     bucket|A|I          cash c of a bucket                fees         fees charged, less rebates
     fund|I              insurance fund of this shard      rounding     fractions of a unit left by closed buckets
 
-Transfers are whole units of the asset; fills and funding are exact.  Names are built only when somebody asks.
+Transfers are whole units of the asset, and so is what an inverse contract's fill is worth; all else is exact.  Names
+are built only when somebody asks.
 """
 
 from __future__ import annotations
@@ -98,9 +99,10 @@ class Ledger:
     # -------------------------------------------------------------------------------------- fills and their fees
 
     def trade(self, bucket: Bucket, size: int, price: int) -> int:
-        """A fill of signed size: c -= x*(p - F), against `trading|I` (x*p) and `funding|I` (x*F).  Returns x*p."""
+        """A fill of signed size: c -= x*(V(p) - F), against `trading|I` (x*V) and `funding|I` (x*F).  Returns x*V."""
         book = bucket.book
-        paid = size * price
+        rules = book.rules
+        paid = rules.contract.cost(size, price, rules.quantum)
         bucket.cash -= paid
         book.trading = (book.trading or 0) + paid
         index = book.funding_index

@@ -11,6 +11,8 @@ from heapq import heappush
 from typing import Final, NamedTuple
 
 from ringfence import calls, figures, margin
+from ringfence.margin import Standing
+from ringfence.rules import Rules
 from ringfence.scales import ONE, ceil_divide
 from ringfence.shard_state import State
 from ringfence.state import Bucket, Liquidation
@@ -43,8 +45,8 @@ class Progress(NamedTuple):
 # --------------------------------------------------------------------------------------------------------- start
 
 
-def start(state: State, bucket: Bucket, equity: int, maintenance: int) -> None:
-    """Begin the liquidation of a bucket whose equity (money) met its maintenance (scaled money)."""
+def start(state: State, bucket: Bucket, standing: Standing) -> None:
+    """Begin the liquidation of a bucket whose equity met its maintenance."""
     book = bucket.book
     bucket.liquidations += 1
     bucket.liquidation = Liquidation(bucket.liquidations)
@@ -66,7 +68,7 @@ def start(state: State, bucket: Bucket, equity: int, maintenance: int) -> None:
     if book.rules.liquidation.mode == "takeover":
         take_over(state, bucket)
     else:
-        next_step(state, bucket, equity, maintenance)
+        next_step(state, bucket, standing)
 
 
 def _no_call_reason(bucket: Bucket) -> str | None:
@@ -79,28 +81,33 @@ def _no_call_reason(bucket: Bucket) -> str | None:
 
 
 def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The key of the bucket and the threshold it crossed, in the tier of its notional: -(c + cum)/q against P(1 - k)
-    - F for a long, (c + cum)/|q| against P(1 + k) - F for a short.  Under basis `entry` maintenance stands with the
-    key: -(c - maintenance)/q against P - F, (c - maintenance)/|q| against P - F.
+    """The key of the bucket and the threshold it crossed, in the tier of its notional.
+
+    Where the notional falls as the bucket loses, for linear longs and inverse shorts, -(c + cum)/|q| against
+    |V|*(1 - k); for the others (c + cum)/|q| against |V|*(1 + k); less F for a linear contract, plus F for an inverse
+    one.  Under basis `entry` maintenance stands with the key, c - maintenance in place of c + cum, and k is nothing.
     """
-    book, size = bucket.book, bucket.size
-    mark, rules = book.mark or 0, book.rules
-    sign = 1 if size > 0 else -1
+    book, size, rules = bucket.book, bucket.size, bucket.book.rules
+    contract, value = rules.contract.sign, rules.value(book.mark or 0, bucket.entry_price)
+    sign = contract if size > 0 else -contract
     if rules.entry_basis:
-        worth = bucket.cash * ONE - rules.fixed(size, bucket.entry_price)
-        key = figures.fraction(-sign * worth, abs(size) * ONE**3)
-        return key, figures.fraction(mark - book.funding_index, ONE**2)
-    tiers = rules.side(size)
-    tier = tiers.tier_of(abs(size) * mark)
-    key = figures.fraction(-sign * (bucket.cash + tiers.amounts[tier]), abs(size) * ONE * ONE)
-    threshold = figures.fraction(mark * (ONE - sign * tiers.rates[tier]) - book.funding_index * ONE, ONE**3)
-    return key, threshold
+        required, per = rules.required_at_entry(size, bucket.entry_price)
+        beside, rate = -required, 0
+    else:
+        tier = rules.side(size).tier_of(abs(size) * value.basis, value.per)
+        line = rules.side(size)
+        beside, per, rate = line.amounts[tier] * ONE, 1, line.rates[tier]
+        if abs(size) * value.basis * rate < beside * value.per:  # given amounts above the charge ask for nothing
+            beside = rate = 0
+    key = figures.fraction(-sign * (bucket.cash * ONE * per + beside), abs(size) * ONE**3 * per)
+    index = contract * book.funding_index * ONE * value.per
+    return key, figures.fraction(value.mark * (ONE - sign * rate) - index, ONE**3 * value.per)
 
 
 # ------------------------------------------------------------------------------------------ the ladder of orders
 
 
-def next_step(state: State, bucket: Bucket, equity: int, maintenance: int, *, whole: bool = False) -> None:
+def next_step(state: State, bucket: Bucket, standing: Standing, *, whole: bool = False) -> None:
     """Publish the next order, or hand the position to the fund when the ladder is exhausted."""
     run, rules, mark = bucket.liquidation, bucket.book.rules, bucket.book.mark
     assert run is not None and mark is not None
@@ -111,7 +118,9 @@ def next_step(state: State, bucket: Bucket, equity: int, maintenance: int, *, wh
         take_over(state, bucket)
         return
     size = abs(bucket.size)
-    whole = whole or size * mark < plan.full_below or margin.breaches(equity, maintenance, plan.backstop)
+    value = rules.contract.value(mark, None)
+    small = size * value.mark < plan.full_below * value.per
+    whole = whole or small or margin.breaches(standing, plan.backstop)
     run.ordered = (None if whole else margin.restoring_size(bucket, mark)) or size
     run.filled = 0
     run.deadline_us = state.time_us + plan.deadline_us
@@ -134,7 +143,7 @@ def step_failed(state: State, bucket: Bucket) -> None:
     """The deadline passed or the executor gave up: the next order is for the whole position."""
     mark = bucket.book.mark
     assert mark is not None
-    next_step(state, bucket, margin.equity(bucket, mark), margin.maintenance(bucket, mark), whole=True)
+    next_step(state, bucket, margin.standing(bucket, mark), whole=True)
 
 
 def begin_fill(state: State, bucket: Bucket, fill: Fill, size: int) -> Progress:
@@ -154,8 +163,10 @@ def charge_fee(state: State, bucket: Bucket, size: int, price: int, progress: Pr
     rules, mark = bucket.book.rules, bucket.book.mark
     if not progress.ours or not rules.liquidation.fee_rate or mark is None:
         return 0
-    left = (margin.equity(bucket, mark) if bucket.size else bucket.cash) // rules.quantum
-    fee = min(ceil_divide(abs(size) * price * rules.liquidation.fee_rate, ONE * rules.quantum), max(0, left))
+    now, then = rules.contract.value(mark, None), rules.contract.value(price, None)
+    left = margin.equity(bucket, now) // (now.per * rules.quantum)
+    charge = abs(size) * then.mark * rules.liquidation.fee_rate
+    fee = min(ceil_divide(charge, then.per * ONE * rules.quantum), max(0, left))
     if fee:
         state.ledger.bucket_to_fund(bucket, fee, "liquidation_fee")
         progress.liquidation.fees += fee
@@ -171,8 +182,8 @@ def after_reduction(state: State, bucket: Bucket, fill: Fill, progress: Progress
     run, mark = progress.liquidation, bucket.book.mark
     assert mark is not None
     run.filled += progress.size
-    equity, maintenance = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
-    if restores(bucket, equity, maintenance):
+    standing = margin.standing(bucket, mark)
+    if restores(bucket, standing):
         _complete(state, bucket, "restored", wallet_before)
         return
     remaining = max(0, run.ordered - run.filled)
@@ -190,22 +201,18 @@ def after_reduction(state: State, bucket: Bucket, fill: Fill, progress: Progress
             **figures.judgement(bucket),
         )
     if not remaining:
-        next_step(state, bucket, equity, maintenance)
+        next_step(state, bucket, standing)
 
 
-def restores(bucket: Bucket, equity: int, maintenance: int) -> bool:
+def restores(bucket: Bucket, standing: Standing) -> bool:
     """equity >= target * maintenance."""
-    return equity * ONE * ONE >= bucket.book.rules.liquidation.target * maintenance
+    return standing.equity * ONE * ONE >= bucket.book.rules.liquidation.target * standing.maintenance
 
 
 def try_cure(state: State, bucket: Bucket) -> None:
     """Money was added to a bucket: end its liquidation if that restores it."""
     mark = bucket.book.mark
-    if (
-        bucket.liquidation
-        and mark is not None
-        and restores(bucket, margin.equity(bucket, mark), margin.maintenance(bucket, mark))
-    ):
+    if bucket.liquidation and mark is not None and restores(bucket, margin.standing(bucket, mark)):
         _complete(state, bucket, "cured", bucket.book.asset.wallets.get(bucket.account.name, 0))
 
 
@@ -225,11 +232,18 @@ def take_over(state: State, bucket: Bucket) -> None:
         quantity=figures.quantity(abs(size), rules),
         price=figures.price(price),
         mark_price=figures.price(mark),
-        fund_loss=figures.money_up(max(0, size * (price - mark)), rules),
+        fund_loss=_fund_loss(rules, size, price, mark),
     )
     state.ledger.trade(bucket, -size, price)
     bucket.size = 0
     close(state, bucket, "taken_over", wallet_before)
+
+
+def _fund_loss(rules: Rules, size: int, price: int, mark: int) -> str:
+    """q * (V(price) - V(mark)): what a position taken over at one price loses at the mark against it, not below 0."""
+    paid, worth = rules.contract.value(price, None), rules.contract.value(mark, None)
+    loss = rules.contract.sign * size * (paid.mark * worth.per - worth.mark * paid.per)
+    return figures.money_up(max(0, loss), rules, paid.per * worth.per)
 
 
 # ------------------------------------------------------------------------------------------- the end of a bucket
@@ -288,7 +302,8 @@ def _complete(state: State, bucket: Bucket, result: str, wallet_before: int) -> 
     """End a liquidation that leaves the position in place."""
     run, mark = bucket.liquidation, bucket.book.mark
     assert run is not None and mark is not None
-    left = ceil_divide(margin.equity(bucket, mark), bucket.book.rules.quantum)
+    equity, _, per = margin.standing(bucket, mark)
+    left = ceil_divide(equity, per * bucket.book.rules.quantum)
     certificate = _certificate(bucket, bucket.put_in - bucket.taken_out - run.fees - left, 0, None, 0, wallet_before)
     state.record_of(LiquidationCompleted, bucket, liquidation_id=bucket.liquidation_id, result=result, **certificate)
     bucket.liquidation = None

@@ -1,15 +1,35 @@
-"""Margin arithmetic: pure functions of numbers, for linear contracts with marginal tiers.
+"""Margin arithmetic: pure functions of numbers.
 
-Symbols are those of docs/concepts/margin.md: q signed size, P mark price, F funding index, c bucket cash, k the rate
-and cum the amount of the tier. Values are exact integers in the units of `ringfence.scales`; *scaled* means
-multiplied by 10^18 once more, because a rate was applied. Judging compares exact values by cross-multiplying.
+Symbols are those of docs/concepts/margin.md: q signed size, P mark price, V the value of a unit, F funding index, c
+bucket cash, k the rate and cum the amount of the tier.  Values are exact integers in the units of `ringfence.scales`;
+*scaled* means multiplied by 10^18 once more, because a rate was applied.  What depends on a price is a fraction over
+`per`, which is 1 for linear contracts.  Judging compares exact values by cross-multiplying.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from ringfence.contracts import Value
 from ringfence.rules import Rules, SideTiers
 from ringfence.scales import ONE, PRICE_ONE, ceil_divide
 from ringfence.state import Bucket
+
+
+class Standing(NamedTuple):
+    """How a bucket stands at a price: what it is worth and what it must hold."""
+
+    equity: int
+    """Money over `per`."""
+    maintenance: int
+    """Scaled money over `per`."""
+    per: int
+
+
+def standing(bucket: Bucket, mark: int) -> Standing:
+    """Return equity and maintenance margin at a mark."""
+    value = bucket.book.rules.value(mark, bucket.entry_price)
+    return Standing(equity(bucket, value), maintenance(bucket, value), value.per)
 
 
 def cost(bucket: Bucket) -> int:
@@ -17,20 +37,21 @@ def cost(bucket: Bucket) -> int:
     return bucket.size * bucket.book.funding_index - bucket.cash
 
 
-def equity(bucket: Bucket, mark: int) -> int:
-    """c + q*(P - F), money."""
-    return bucket.cash + bucket.size * (mark - bucket.book.funding_index)
+def equity(bucket: Bucket, value: Value) -> int:
+    """c + q*(V - F), money over `value.per`."""
+    worth = bucket.book.rules.contract.sign * bucket.size * value.mark
+    return (bucket.cash - bucket.size * bucket.book.funding_index) * value.per + worth
 
 
-def collateral(bucket: Bucket) -> int:
-    """W = c + q*(E - F), money: equity without the unrealised profit."""
-    return bucket.cash + bucket.size * (bucket.entry_price * ONE - bucket.book.funding_index)
+def collateral(bucket: Bucket) -> tuple[int, int]:
+    """W = c + q*(V(E) - F), equity without the unrealised profit: money over the second number."""
+    entry = bucket.book.rules.at_entry(bucket.entry_price)
+    return equity(bucket, entry), entry.per
 
 
-def maintenance(bucket: Bucket, mark: int) -> int:
-    """max(0, N(B)*k - cum), scaled money; B is the mark, under basis `entry` the entry price."""
-    rules, size = bucket.book.rules, bucket.size
-    return rules.side(size).maintenance(abs(size) * rules.basis(mark, bucket.entry_price))
+def maintenance(bucket: Bucket, value: Value) -> int:
+    """max(0, N(B)*k - cum), scaled money over `value.per`."""
+    return bucket.book.rules.side(bucket.size).maintenance(abs(bucket.size) * value.basis, value.per)
 
 
 def initial(rules: Rules, leverage: int, notional: int, tier: int) -> tuple[int, int]:
@@ -39,15 +60,15 @@ def initial(rules: Rules, leverage: int, notional: int, tier: int) -> tuple[int,
     return (notional * ONE, leverage) if ONE * per >= rate * leverage else (notional * rate, per)
 
 
-def breaches(equity_money: int, maintenance_scaled: int, ratio: int) -> bool:
+def breaches(stands: Standing, ratio: int) -> bool:
     """equity <= ratio * maintenance."""
-    return equity_money * ONE * ONE <= ratio * maintenance_scaled
+    return stands.equity * ONE * ONE <= ratio * stands.maintenance
 
 
-def liquidatable(rules: Rules, equity_money: int, maintenance_scaled: int) -> bool:
+def liquidatable(rules: Rules, stands: Standing) -> bool:
     """equity <= maintenance, or strictly below where the instrument's trigger says so."""
-    scaled = equity_money * ONE
-    return scaled < maintenance_scaled if rules.strict else scaled <= maintenance_scaled
+    scaled = stands.equity * ONE
+    return scaled < stands.maintenance if rules.strict else scaled <= stands.maintenance
 
 
 def leverage_of(bucket: Bucket) -> int:
@@ -55,32 +76,32 @@ def leverage_of(bucket: Bucket) -> int:
     return bucket.leverage if bucket.leverage is not None else bucket.book.rules.default_leverage
 
 
-def max_leverage(rules: Rules, notional: int) -> int | None:
-    """The leverage limit of the tier of `notional`, None where the tier states none."""
-    return rules.max_leverages[rules.long.tier_of(notional)]
+def max_leverage(rules: Rules, size: int, price: int) -> int | None:
+    """Return the leverage limit of the tier of N(price), None where the tier states none."""
+    value = rules.contract.value(price, None)
+    return rules.max_leverages[rules.long.tier_of(abs(size) * value.mark, value.per)]
 
 
 def removable(bucket: Bucket, mark: int, leverage: int) -> int:
     """Return what the account may take out of a bucket at this mark and leverage, in units: see `spare`."""
     rules = bucket.book.rules
-    notional = abs(bucket.size) * rules.basis(mark, bucket.entry_price)
-    required = initial(rules, leverage, notional, rules.long.tier_of(notional))
-    return spare(rules, collateral(bucket), equity(bucket, mark), maintenance(bucket, mark), required)
+    value = rules.value(mark, bucket.entry_price)
+    notional = abs(bucket.size) * value.basis
+    required = initial(rules, leverage, notional, rules.long.tier_of(notional, value.per))
+    return spare(rules, collateral(bucket), standing(bucket, mark), required)
 
 
-def spare(rules: Rules, held: int, worth: int, maintained: int, required: tuple[int, int]) -> int:
+def spare(rules: Rules, held: tuple[int, int], stands: Standing, required: tuple[int, int]) -> int:
     """max(0, min(W - maintenance, equity - initial(P))), rounded down to units: unrealised profit never counts.
 
-    W and equity are money, maintenance is scaled money, initial a fraction of money.
+    W is a fraction of money; the required initial margin is one of money over the `per` of `stands`.
     """
+    collected, per_entry = held
     money, per = required
-    return max(
-        0,
-        min(
-            (held * ONE - maintained) // rules.scaled_quantum,
-            (worth * per - money) // (per * rules.quantum),
-        ),
+    committed = (collected * ONE * stands.per - stands.maintenance * per_entry) // (
+        rules.scaled_quantum * stands.per * per_entry
     )
+    return max(0, min(committed, (stands.equity * per - money) // (per * stands.per * rules.quantum)))
 
 
 # ----------------------------------------------------------------------------------------- how much to liquidate
@@ -91,43 +112,46 @@ def restoring_size(bucket: Bucket, mark: int) -> int | None:
     the position does.
 
     equity - N(v)*(fees.taker + fee_rate) >= target * maintenance(q - v).  Inside one tier both sides are linear in v,
-    and the difference is concave over all, so the first crossing, rounded up to the step, is the answer or there is
-    none.
+    so the tiers of what is kept are looked at one by one, from the present one down.
     """
-    rules = bucket.book.rules
-    size, plan = abs(bucket.size), rules.liquidation
-    tiers, worth, basis = rules.side(bucket.size), equity(bucket, mark), rules.basis(mark, bucket.entry_price)
-    charge, step = rules.taker_fee + plan.fee_rate, rules.size_of(rules.quantity_step)
-
-    def excess(part: int) -> int:
-        kept = tiers.maintenance((size - part) * basis)
-        return (worth * ONE - part * mark * charge) * ONE - plan.target * kept
-
-    for tier in range(tiers.tier_of(size * basis), -1, -1):
-        part = _first_crossing(worth, size, (mark, basis), charge, plan.target, tiers, tier)
-        if part is None:
-            continue
-        part = max(ceil_divide(part, step), 1) * step
-        if part < size and excess(part) >= 0:
+    rules, size = bucket.book.rules, abs(bucket.size)
+    value, step = rules.value(mark, bucket.entry_price), rules.size_of(rules.quantity_step)
+    tiers, worth = rules.side(bucket.size), equity(bucket, value)
+    for tier in range(tiers.tier_of(size * value.basis, value.per), -1, -1):
+        least, most = _leaving(tiers, tier, size, value)
+        for gain, missing in _conditions(rules, tiers, tier, size, worth, value):
+            least, most = max(least, _least(gain, missing)), min(most, _most(gain, missing, size))
+        part = max(ceil_divide(least, step), 1) * step
+        if part <= most and part < size:
             return part
-        if part >= size:
-            return None
     return None
 
 
-def _first_crossing(
-    worth: int, size: int, prices: tuple[int, int], charge: int, target: int, tiers: SideTiers, tier: int
-) -> int | None:
-    """Return the least part v that leaves the rest inside `tier` and meets the target on its line; rounded up to a
-    unit of size.  `prices`: the mark, and the price that maintenance is taken at.
-    """
-    mark, basis = prices
-    rate, amount = tiers.rates[tier], tiers.amounts[tier]
+def _leaving(tiers: SideTiers, tier: int, size: int, value: Value) -> tuple[int, int]:
+    """Return the least and the greatest part v that leaves N(q - v) inside a tier."""
     least = 0
     if tier + 1 < len(tiers.floors):
-        least = max(0, size - tiers.floors[tier + 1] // basis)
-    gain = target * basis * rate - mark * charge * ONE
-    missing = target * (size * basis * rate - amount * ONE) - worth * PRICE_ONE
-    if gain > 0:
-        return max(least, ceil_divide(missing, gain))
-    return least if missing <= least * gain else None
+        least = size - (tiers.floors[tier + 1] * value.per - 1) // value.basis
+    return max(least, 0), size - ceil_divide(tiers.floors[tier] * value.per, value.basis)
+
+
+def _conditions(
+    rules: Rules, tiers: SideTiers, tier: int, size: int, worth: int, value: Value
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return (gain, missing) of the two things to hold, gain * v >= missing: target times the line of a tier, and 0."""
+    target, rate = rules.liquidation.target, tiers.rates[tier]
+    charge = value.mark * (rules.taker_fee + rules.liquidation.fee_rate) * ONE
+    held = target * (size * value.basis * rate - tiers.amounts[tier] * ONE * value.per)
+    return (target * value.basis * rate - charge, held - worth * PRICE_ONE), (-charge, -worth * PRICE_ONE)
+
+
+def _least(gain: int, missing: int) -> int:
+    """Return the least v with gain * v >= missing as far as it is a lower limit."""
+    return ceil_divide(missing, gain) if gain > 0 else 0
+
+
+def _most(gain: int, missing: int, size: int) -> int:
+    """Return the greatest v with gain * v >= missing as far as it is an upper limit; -1 where no v is enough."""
+    if gain < 0:
+        return missing // gain
+    return size if gain > 0 or missing <= 0 else -1

@@ -173,13 +173,13 @@ def apply_price(state: State, book: Book, price: int, time_us: int) -> None:
 
 
 def apply_funding(state: State, event: Funding) -> None:
-    """F += rate * price, exactly; then the instrument is judged at the present mark."""
+    """F += rate * price, or rate / price; then the instrument is judged at the present mark."""
     book = open_book(state, event.instrument)
     if event.price is None and book.mark is None:
         raise refusal("no_mark", event.instrument)
     advance_market(state, book, event.time_us)
     price = units[event.price] * ONE if event.price is not None else book.mark or 0
-    book.funding_index += units[event.rate] * price // ONE
+    book.funding_index += book.rules.contract.payment(units[event.rate], price)
     sweep(state, book)
 
 

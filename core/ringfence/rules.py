@@ -7,10 +7,12 @@ derived, every contradiction refused with the row it is about.  Nothing here dep
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ringfence.grid import Crossing, EntryCrossing
+from ringfence.contracts import INVERSE_CONTRACT, LINEAR, Contract, Value
+from ringfence.grid import Crossing, Required, Stretches
 from ringfence.hashing import digest_of
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence_schemas.content import content_of
@@ -34,25 +36,30 @@ class SideTiers:
     """The maintenance lines of one side: tier t charges `notional * rates[t] - amounts[t]`.
 
     `floors` and `amounts` are money, `rates` decimals: the tier's maintenance rate plus slippage and close fee.
-    Amounts follow cum_1 = 0, cum_n = floor_n * (m_n - m_(n-1)) + cum_(n-1), so maintenance is continuous and equals
-    the greatest of the lines.
+    In mode `marginal` amounts follow cum_1 = 0, cum_n = floor_n * (m_n - m_(n-1)) + cum_(n-1), so maintenance is
+    continuous and equals the greatest of the lines.  In mode `whole` there are none, in mode `given` they are as
+    stated.
+
+    A notional is a fraction of money over `per` (see `ringfence.contracts.Value`), and so is what is returned of it.
     """
 
     floors: tuple[int, ...]
     rates: tuple[int, ...]
     amounts: tuple[int, ...]
+    greatest: bool
+    """Whether maintenance is the greatest of the lines: mode `marginal`."""
 
-    def tier_of(self, notional: int) -> int:
+    def tier_of(self, notional: int, per: int = 1) -> int:
         """Return the index of the tier that holds `notional` (money); a floor belongs to the tier it opens."""
-        return bisect_right(self.floors, notional) - 1
+        return bisect_right(self.floors, notional // per) - 1
 
-    def maintenance(self, notional: int) -> int:
+    def maintenance(self, notional: int, per: int = 1) -> int:
         """Return the maintenance margin of `notional` in 10^-18 money: N(B)*k - cum, never below zero."""
-        return self.maintenance_in(bisect_right(self.floors, notional) - 1, notional)
+        return self.maintenance_in(bisect_right(self.floors, notional // per) - 1, notional, per)
 
-    def maintenance_in(self, tier: int, notional: int) -> int:
+    def maintenance_in(self, tier: int, notional: int, per: int = 1) -> int:
         """Return the same for a notional whose tier is known."""
-        return max(0, notional * self.rates[tier] - self.amounts[tier] * ONE)
+        return max(0, notional * self.rates[tier] - self.amounts[tier] * ONE * per)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,7 @@ class Rules:
     content: bytes
     """Hash of the event's content."""
     version: int
+    contract: Contract
     settle_asset: str
     multiplier: int
     extra_decimals: int
@@ -95,9 +103,9 @@ class Rules:
     quantity_step: int
     long: SideTiers
     short: SideTiers
-    long_crossings: tuple[Crossing, ...] | tuple[EntryCrossing, ...]
+    long_crossings: tuple[Crossing | Stretches, ...]
     """Where a long reaches each margin call level, and last its liquidation."""
-    short_crossings: tuple[Crossing, ...] | tuple[EntryCrossing, ...]
+    short_crossings: tuple[Crossing | Stretches, ...]
     max_leverages: tuple[int | None, ...]
     initial_rates: tuple[tuple[int, int], ...]
     default_leverage: int
@@ -118,7 +126,7 @@ class Rules:
         """Return the maintenance lines of a position of this signed size."""
         return self.long if size > 0 else self.short
 
-    def crossings(self, size: int) -> tuple[Crossing, ...] | tuple[EntryCrossing, ...]:
+    def crossings(self, size: int) -> tuple[Crossing | Stretches, ...]:
         """Return where a position of this signed size reaches each margin call level, and last its liquidation."""
         return self.long_crossings if size > 0 else self.short_crossings
 
@@ -126,13 +134,20 @@ class Rules:
         """Tell whether the contract has expired at this engine time, and waits for its settlement."""
         return self.expiry_us is not None and time_us >= self.expiry_us
 
-    def basis(self, mark: int, entry_price: int) -> int:
-        """Return the price (price units) whose notional the requirements are taken of."""
-        return entry_price * ONE if self.entry_basis else mark
+    def value(self, mark: int, entry_price: int) -> Value:
+        """Return what one unit of size counts for at the mark, and for requirements."""
+        return self.contract.value(mark, entry_price if self.entry_basis else None)
 
-    def fixed(self, size: int, entry_price: int) -> int:
-        """Return the maintenance that no price changes, scaled money: all of it under basis `entry`, else 0."""
-        return self.side(size).maintenance(abs(size) * entry_price * ONE) if self.entry_basis else 0
+    def at_entry(self, entry_price: int) -> Value:
+        """Return what one unit of size counts for at the entry price, under either basis."""
+        return self.contract.value(entry_price * ONE, None)
+
+    def required_at_entry(self, size: int, entry_price: int) -> Required:
+        """Return the maintenance that no price moves, scaled money over `per`: under basis `entry` all, else none."""
+        if not self.entry_basis:
+            return 0, 1
+        entry = self.at_entry(entry_price)
+        return self.side(size).maintenance(abs(size) * entry.mark, entry.per), entry.per
 
     def size_of(self, quantity: int) -> int:
         """Return the size of a number of contracts given in decimals."""
@@ -150,14 +165,14 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     liquidation.
     """
     _refuse_unsupported(event)
+    contract = INVERSE_CONTRACT if event.contract == "inverse" else LINEAR
     multiplier, extra = _mantissa(units[event.multiplier] if event.multiplier is not None else ONE)
     money_one = 10 ** (MONEY_DECIMALS + extra)
     added = _optional(event.slippage_rate, 0) + _optional(event.close_fee_rate, 0)
     if _optional(event.slippage_rate, 0) < 0 or _optional(event.close_fee_rate, 0) < 0:
         raise InvalidInstrument("slippage_rate and close_fee_rate must not be negative")
     _check_floors(event.tiers)
-    long = _side(event.tiers, "long", added, money_one)
-    short = _side(event.tiers, "short", added, money_one)
+    long, short = (_side(event, sign * contract.sign, side, added, money_one) for sign, side in _SIDES)
     max_leverages = tuple(_max_leverage(tier, row) for row, tier in enumerate(event.tiers, 1))
     default_leverage = _optional(event.default_leverage, ONE)
     if max_leverages[0] is not None and default_leverage > max_leverages[0]:
@@ -168,11 +183,19 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     price_tick, call_levels, strict = units[event.price_tick] * ONE, _call_levels(event), event.trigger == "below"
     tick_digits, tick_decimals = _mantissa(units[event.price_tick])
     entry_basis = event.maintenance is not None and event.maintenance.basis == "entry"
-    at_entry = _at_entry(call_levels, price_tick, strict=strict) if entry_basis else ()
+    levels = [(level, False) for level in call_levels]
+    crossings = [
+        tuple(
+            _crossing(tiers, sign, ratio, price_tick, contract, entry_basis=entry_basis, strict=strictly)
+            for ratio, strictly in (*levels, (ONE, strict))
+        )
+        for tiers, sign in ((long, 1), (short, -1))
+    ]
     return Rules(
         event=event,
         content=digest_of(content_of(event)),
         version=event.version,
+        contract=contract,
         settle_asset=event.settle_asset,
         multiplier=multiplier,
         extra_decimals=extra,
@@ -186,8 +209,8 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         quantity_step=units[event.quantity_step],
         long=long,
         short=short,
-        long_crossings=at_entry or _crossings(long, 1, call_levels, price_tick, strict=strict),
-        short_crossings=at_entry or _crossings(short, -1, call_levels, price_tick, strict=strict),
+        long_crossings=crossings[0],
+        short_crossings=crossings[1],
         max_leverages=max_leverages,
         initial_rates=initial_rates,
         default_leverage=default_leverage,
@@ -219,8 +242,6 @@ def _mantissa(value: int) -> tuple[int, int]:
 def _refuse_unsupported(event: Instrument) -> None:
     """Options of the contract that this version of the engine cannot honour are refused, never ignored."""
     chosen = {
-        "contract: inverse": event.contract != "linear",
-        f"tier_mode: {event.tier_mode}": event.tier_mode not in (None, "marginal"),
         "funding_payer: free_balance_first": event.funding_payer == "free_balance_first",
         "mark: anything but {method: last}": _guards_mark(event),
         "volatility": event.volatility is not None,
@@ -261,46 +282,90 @@ def _rate(tier: Tier, side: str, row: int) -> int:
     return units[text]
 
 
-def _side(tiers: list[Tier], side: str, added: int, money_one: int) -> SideTiers:
-    """Derive the lines of one side.  Source of the amounts: the continuity of a marginal schedule, as venues publish
-    it.
-    """
-    floors, rates, amounts = [], [], []
-    previous_rate = amount = 0
-    for row, tier in enumerate(tiers, 1):
-        rate, floor = _rate(tier, side, row), units[tier.floor]
+def _side(event: Instrument, losing: int, side: str, added: int, money_one: int) -> SideTiers:
+    """Read the lines of one side; `losing` is 1 where its notional falls as it loses: linear longs, inverse shorts."""
+    mode = event.tier_mode or "marginal"
+    rates = [_rate(tier, side, row) for row, tier in enumerate(event.tiers, 1)]
+    for row, rate in enumerate(rates, 1):
         if rate < 0:
             raise InvalidInstrument(f"tier {row}: the maintenance rate must not be negative")
-        if row > 1:
-            if rate < previous_rate:
-                raise InvalidInstrument(
-                    f"tier {row}: the maintenance rate is below that of tier {row - 1}; marginal rates never decrease"
-                )
-            amount += floor * (rate - previous_rate)
-        if side == "long" and rate + added >= ONE:
-            raise InvalidInstrument(f"tier {row}: maintenance plus slippage and close fee must stay below 1 for longs")
+        if losing > 0 and rate + added >= ONE:
+            raise InvalidInstrument(
+                f"tier {row}: maintenance plus slippage and close fee must stay below 1 for {side}s, whose notional"
+                " falls with their equity"
+            )
+    floors = [units[tier.floor] for tier in event.tiers]
+    amounts = _AMOUNTS[mode](event.tiers, floors, rates)
+    return SideTiers(
+        floors=tuple(floor * money_one // ONE for floor in floors),
+        rates=tuple(rate + added for rate in rates),
+        amounts=tuple(amount * (money_one // (ONE * ONE)) for amount in amounts),
+        greatest=mode == "marginal",
+    )
+
+
+def _marginal_amounts(tiers: list[Tier], floors: list[int], rates: list[int]) -> list[int]:
+    """Derive the amounts, in 10^-36.  Source: the continuity of a marginal schedule, as venues publish it."""
+    amounts = [0]
+    for row in range(1, len(tiers)):
+        if rates[row] < rates[row - 1]:
+            raise InvalidInstrument(
+                f"tier {row + 1}: the maintenance rate is below that of tier {row}; marginal rates never decrease"
+            )
+        amounts.append(amounts[-1] + floors[row] * (rates[row] - rates[row - 1]))
+    for row, (tier, amount) in enumerate(zip(tiers, amounts, strict=True), 1):
         if tier.maintenance_amount is not None and units[tier.maintenance_amount] * ONE != amount:
             raise InvalidInstrument(
                 f"tier {row}: maintenance_amount {tier.maintenance_amount} contradicts the derived "
                 f"{decimal_text(amount, 36)}; correct it or leave it out"
             )
-        floors.append(floor * money_one // ONE)
-        rates.append(rate + added)
-        amounts.append(amount * (money_one // (ONE * ONE)))
-        previous_rate = rate
-    return SideTiers(tuple(floors), tuple(rates), tuple(amounts))
+    return amounts
 
 
-def _crossings(
-    tiers: SideTiers, sign: int, levels: tuple[int, ...], price_tick: int, *, strict: bool
-) -> tuple[Crossing, ...]:
-    called = [Crossing.of(tiers, sign, level, price_tick, strict=False) for level in levels]
-    return *called, Crossing.of(tiers, sign, ONE, price_tick, strict=strict)
+def _no_amounts(tiers: list[Tier], _floors: list[int], _rates: list[int]) -> list[int]:
+    """In mode `whole` the rate of the tier is all there is."""
+    for row, tier in enumerate(tiers, 1):
+        if tier.maintenance_amount is not None and units[tier.maintenance_amount] != 0:
+            raise InvalidInstrument(
+                f"tier {row}: maintenance_amount {tier.maintenance_amount} has no place in tier_mode whole; leave it"
+                " out, or ask for tier_mode given"
+            )
+    return [0] * len(tiers)
 
 
-def _at_entry(levels: tuple[int, ...], price_tick: int, *, strict: bool) -> tuple[EntryCrossing, ...]:
-    called = [EntryCrossing.of(level, price_tick, strict=False) for level in levels]
-    return *called, EntryCrossing.of(ONE, price_tick, strict=strict)
+def _given_amounts(tiers: list[Tier], _floors: list[int], _rates: list[int]) -> list[int]:
+    """In mode `given` amounts are what the venue states, in 10^-36, one for both sides."""
+    amounts = [_optional(tier.maintenance_amount, 0) * ONE for tier in tiers]
+    for row, (tier, amount) in enumerate(zip(tiers, amounts, strict=True), 1):
+        if amount < 0:
+            raise InvalidInstrument(f"tier {row}: maintenance_amount {tier.maintenance_amount} must not be negative")
+    return amounts
+
+
+_SIDES: Final = ((1, "long"), (-1, "short"))
+_AMOUNTS: Final[dict[str, Callable[[list[Tier], list[int], list[int]], list[int]]]] = {
+    "marginal": _marginal_amounts,
+    "whole": _no_amounts,
+    "given": _given_amounts,
+}
+
+
+def _crossing(
+    tiers: SideTiers,
+    sign: int,
+    ratio: int,
+    price_tick: int,
+    contract: Contract,
+    *,
+    entry_basis: bool,
+    strict: bool,
+) -> Crossing | Stretches:
+    inverse = contract.sign < 0
+    if entry_basis:
+        return Stretches.of_entry(ratio, price_tick, inverse=inverse, strict=strict)
+    if inverse or not tiers.greatest:
+        return Stretches.of(tiers, ratio, price_tick, inverse=inverse, strict=strict)
+    return Crossing.of(tiers, sign, ratio, price_tick, strict=strict)
 
 
 def _max_leverage(tier: Tier, row: int) -> int | None:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from ringfence import liquidation, margin
 from ringfence.refusals import refusal
-from ringfence.scales import ONE
+from ringfence.scales import ONE, ceil_divide
 from ringfence.shard_state import DEFAULT_ASSET_DECIMALS, State
 from ringfence.state import Asset, Book, Bucket
 from ringfence_schemas.decimals import decimal_text, units
@@ -128,7 +128,7 @@ def apply_set_leverage(state: State, event: SetLeverage) -> Touched:
         raise refusal("no_position", f"{event.account} in {event.instrument}, which only closes since its expiry")
     if bucket is not None and bucket.liquidation:
         raise refusal("liquidating", bucket.liquidation_id or "")
-    limit = margin.max_leverage(book.rules, _judged_notional(bucket))
+    limit = _max_leverage(book, bucket)
     if limit is not None and leverage > limit:
         raise refusal(
             "leverage_too_high", f"{event.leverage} asked, the tier allows {decimal_text(limit, AMOUNT_DECIMALS)}"
@@ -148,21 +148,21 @@ def apply_set_leverage(state: State, event: SetLeverage) -> Touched:
     return Touched(book.asset, bucket)
 
 
-def _judged_notional(bucket: Bucket | None) -> int:
-    """N(mark), N(E) without a mark, zero when flat."""
-    if bucket is None:
-        return 0
-    mark = bucket.book.mark
-    return abs(bucket.size) * (bucket.entry_price * ONE if mark is None else mark)
+def _max_leverage(book: Book, bucket: Bucket | None) -> int | None:
+    """The limit of the tier of N(mark), of N(E) without a mark, of the first tier when flat."""
+    if bucket is None or not bucket.size:
+        return book.rules.max_leverages[0]
+    return margin.max_leverage(book.rules, bucket.size, bucket.entry_price * ONE if book.mark is None else book.mark)
 
 
 def _rebalancing(bucket: Bucket, leverage: int) -> int:
     """Return the units that must move from the wallet (negative: to the wallet) so that W = N(E)/L, or refuse."""
     rules, asset = bucket.book.rules, bucket.book.asset
-    missing = abs(bucket.size) * bucket.entry_price * ONE * ONE - margin.collateral(bucket) * leverage
+    notional, (held, per) = abs(bucket.size) * rules.at_entry(bucket.entry_price).mark, margin.collateral(bucket)
+    missing, unit = notional * ONE - held * leverage, leverage * per * rules.quantum
     if missing >= 0:
-        return _affordable(bucket, -(-missing // (leverage * rules.quantum)))
-    freed = -missing // (leverage * rules.quantum)
+        return _affordable(bucket, ceil_divide(missing, unit))
+    freed = -missing // unit
     if not freed:
         return 0
     mark = bucket.book.mark

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from ringfence import margin
+from ringfence.contracts import Value
 from ringfence.figures import decimal, price, ratio
-from ringfence.grid import bankruptcy_point
 from ringfence.rules import Rules
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence.state import Asset, Bucket
@@ -73,18 +73,19 @@ class PositionView(NamedTuple):
 
     def position(self) -> Position:
         """Return everything that a holder may want to check."""
-        rules, mark, size, entry_price = self.rules, self.mark, self.size, self.entry_price * ONE
-        quantum, decimals = rules.quantum, rules.asset_decimals
+        rules, mark, size = self.rules, self.mark, self.size
+        quantum, decimals, contract = rules.quantum, rules.asset_decimals, rules.contract
         funded = size * self.funding_index
         cost = funded - self.cash
-        held = size * entry_price - cost
-        start = entry_price if mark is None else mark
-        fixed = rules.fixed(size, self.entry_price)
+        entry = rules.at_entry(self.entry_price)
+        held = contract.sign * size * entry.mark - cost * entry.per
+        start = self.entry_price * ONE if mark is None else mark
+        required = rules.required_at_entry(size, self.entry_price)
         *called, liquidated = [
-            _price_at(crossing.point(size, cost, start, fixed), rules) for crossing in rules.crossings(size)
+            _price_at(crossing.point(size, cost, start, required), rules) for crossing in rules.crossings(size)
         ]
         notional, profit, equity, initial, maintenance, rate, amount, tier, margin_ratio, removable = (
-            self._unmarked() if mark is None else self._marked(mark, size * mark - cost, held)
+            self._unmarked(entry) if mark is None else self._marked(mark, cost, held, entry)
         )
         return Position(
             account=self.account,
@@ -93,7 +94,7 @@ class PositionView(NamedTuple):
             entry_price=decimal_text(self.entry_price, DECIMALS),
             mark_price=price(mark),
             notional=notional,
-            collateral=decimal_text(held // quantum, decimals),
+            collateral=decimal_text(held // (quantum * entry.per), decimals),
             unrealised_pnl=profit,
             realised_pnl=decimal_text(self.realised * ONE // quantum, decimals),
             funding=decimal_text((self.funding_paid - funded) // quantum, decimals),
@@ -106,7 +107,7 @@ class PositionView(NamedTuple):
             leverage=decimal(self.leverage),
             margin_ratio=margin_ratio,
             liquidation_price=liquidated,
-            bankruptcy_price=_price_at(bankruptcy_point(size, cost, rules.price_tick), rules),
+            bankruptcy_price=_price_at(contract.bankruptcy_point(size, cost, rules.price_tick), rules),
             margin_call_prices=called,
             max_removable=removable,
             status=self.status,
@@ -116,45 +117,47 @@ class PositionView(NamedTuple):
             hash=self.hash.hex(),
         )
 
-    def _marked(self, mark: int, worth: int, held: int) -> Marked:
-        """What depends on the mark: from `notional` to `max_removable`, of equity `worth` and collateral `held`."""
+    def _marked(self, mark: int, cost: int, held: int, entry: Value) -> Marked:
+        """What depends on the mark: from `notional` to `max_removable`; the collateral is money over `entry.per`."""
         rules, size = self.rules, self.size
-        quantum, decimals = rules.quantum, rules.asset_decimals
-        notional = abs(size) * mark
-        maintained, initial, texts = self._required(
-            abs(size) * self.entry_price * ONE if rules.entry_basis else notional
-        )
+        value = rules.value(mark, self.entry_price)
+        per, decimals = value.per, rules.asset_decimals
+        quantum = rules.quantum * per
+        worth = rules.contract.sign * size * value.mark - cost * per
+        maintained, initial, texts = self._required(abs(size) * value.basis, per)
         return (
-            decimal_text(-(-notional // quantum), decimals),
-            decimal_text((worth - held) // quantum, decimals),
+            decimal_text(-(-abs(size) * value.mark // quantum), decimals),
+            decimal_text((worth * entry.per - held * per) // (quantum * entry.per), decimals),
             decimal_text(worth // quantum, decimals),
             *texts,
             ratio(worth, maintained),
-            decimal_text(margin.spare(rules, held, worth, maintained, initial), decimals),
+            decimal_text(
+                margin.spare(rules, (held, entry.per), margin.Standing(worth, maintained, per), initial), decimals
+            ),
         )
 
-    def _unmarked(self) -> Unmarked:
+    def _unmarked(self, entry: Value) -> Unmarked:
         """The same without a mark: only what basis `entry` requires is known."""
         if not self.rules.entry_basis:
             return (None,) * 10
-        _, _, texts = self._required(abs(self.size) * self.entry_price * ONE)
+        _, _, texts = self._required(abs(self.size) * entry.mark, entry.per)
         return (None, None, None, *texts, None, None)
 
-    def _required(self, notional: int) -> tuple[int, tuple[int, int], Required]:
+    def _required(self, notional: int, per: int) -> tuple[int, tuple[int, int], Required]:
         """What a notional requires: maintenance (scaled), initial margin (a fraction), and as published."""
         rules = self.rules
-        quantum, decimals, tiers = rules.quantum, rules.asset_decimals, rules.side(self.size)
-        tier = tiers.tier_of(notional)
-        maintained = tiers.maintenance_in(tier, notional)
-        money, per = margin.initial(rules, self.leverage, notional, tier)
+        quantum, decimals, tiers = rules.quantum * per, rules.asset_decimals, rules.side(self.size)
+        tier = tiers.tier_of(notional, per)
+        maintained = tiers.maintenance_in(tier, notional, per)
+        money, share = margin.initial(rules, self.leverage, notional, tier)
         texts = (
-            decimal_text(-(-money // (per * quantum)), decimals),
-            decimal_text(-(-maintained // rules.scaled_quantum), decimals),
+            decimal_text(-(-money // (share * quantum)), decimals),
+            decimal_text(-(-maintained // (rules.scaled_quantum * per)), decimals),
             decimal(tiers.rates[tier]),
             _exact_money(tiers.amounts[tier], rules.extra_decimals),
             tier + 1,
         )
-        return maintained, (money, per), texts
+        return maintained, (money, share), texts
 
 
 Required: TypeAlias = tuple[str, str, str, str, int]

@@ -240,3 +240,75 @@ def test_requirements_at_the_entry_price_are_explained_by_it() -> None:
     started = {step.name: step for step in witness.explained[0][1].steps}
     assert (started["key"].numbers, started["key"].exact) == ("-(-800 - 50) / 10", "85")
     assert started["threshold"].numbers == "85 * (1 - 0) - 0"
+
+
+def line_of(desk: Desk, account: str) -> tuple[str, str, str | None]:
+    """The step that says where a position is liquidated: on what, by which numbers, at which price."""
+    explanation = explain_position(desk.bucket(account))
+    assert_true(explanation)
+    (step,) = (each for each in explanation.steps if each.name.startswith("liquidation price"))
+    return step.name, step.numbers, step.published
+
+
+@pytest.mark.parametrize(
+    ("contract", "deal", "said"),
+    [
+        ("linear", ("sell", "10", "90", "150"), ("liquidation price, where tier 2 begins", "1000 / 10", "100")),
+        ("inverse", ("buy", "12000", "14", "200"), ("liquidation price, where tier 2 begins", "12000 / 1000", "12")),
+        (
+            "inverse",
+            ("sell", "4000", "14", "100"),
+            (
+                "liquidation price, on the line of tier 1",
+                "(-4000 + 4000 * 0.01) / (-185.71428572 + 0 - -4000 * 0)",
+                "22",
+            ),
+        ),
+    ],
+)
+def test_where_a_tier_begins_its_edge_may_be_the_liquidation_price(
+    contract: str, deal: tuple[str, str, str, str], said: tuple[str, str, str]
+) -> None:
+    """With a tenth of the whole notional asked for from 1000 on, the edge of that tier liquidates before any line."""
+    side, quantity, price, margin = deal
+    desk = Desk(contract=contract, tier_mode="whole", tiers=tiers(("0", "0.01"), ("1000", "0.25")))
+    desk.deposit("ann", "1000")
+    desk.tick(price)
+    desk.play("fill", account="ann", instrument="X", side=side, quantity=quantity, price=price, margin=margin)
+    assert line_of(desk, "ann") == said
+
+
+def test_a_position_under_water_at_every_price_has_no_line() -> None:
+    """A long whose collateral funding has eaten up is liquidated on the last price of the grid, which no formula gives;
+    nor has its order a limit.
+    """
+    desk = Desk(contract="inverse")
+    desk.deposit("ann", "1")
+    desk.buy("ann", "1000", "100", margin="1")
+    desk.funding("0.2", price="10")
+    assert desk.position("ann")["liquidation_price"] == "999999999999999999"
+    assert "liquidation price" not in [
+        step.name.partition(",")[0] for step in explain_position(desk.bucket("ann")).steps
+    ]
+    witness = Witness(desk.engine)
+    desk.tick("50")
+    (order,) = (each for decision, each in witness.explained if isinstance(decision, LiquidationOrder))
+    assert_true(order)
+    assert "bankruptcy price" not in [step.name for step in order.steps]
+
+
+def test_an_inverse_requirement_at_the_entry_price_may_eat_up_all_there_is() -> None:
+    """1000 dollars at 100 are ten coins, of which half a coin must be held.  With exactly that left, equity meets it at
+    no price; with one unit more, where 1000 dollars are worth that unit.
+    """
+    desk = Desk(contract="inverse", maintenance={"basis": "entry"})
+    desk.deposit("ann", "100")
+    desk.buy("ann", "1000", "100", margin="0.5")
+    desk.funding("0.1", price="10")
+    assert not explain_position(desk.bucket("ann")).steps
+    desk.command("add_margin", "ann", amount="0.00000001")
+    assert line_of(desk, "ann") == (
+        "liquidation price, maintenance that no price moves",
+        "1000 / (10.50000001 - 1000 * 0.01 - 0.5)",
+        "100000000000",
+    )

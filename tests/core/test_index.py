@@ -69,6 +69,29 @@ def test_the_way_back_up_may_be_level() -> None:
     assert told(desk.command("add_margin", "bob", amount="0.01")) == ["recovered"]
 
 
+def test_the_way_back_up_of_an_inverse_short_may_be_level() -> None:
+    """The same where a unit is worth 1 / P: a short of 1000 dollars asks for exactly what it is worth, at any price."""
+    desk = Desk(contract="inverse", tiers=tiers(("0", "0.5")), margin_call_levels=["1.6"], recover="0.25")
+    desk.deposit("bob", "500")
+    desk.tick("100")
+    assert told(desk.sell("bob", "1000", "100", margin="7.5")) == ["called"]
+    assert [told(desk.tick(price)) for price in ("95", "101", "180", "110")] == [[], [], [], []]
+    assert told(desk.command("add_margin", "bob", amount="2.49999999")) == []
+    assert told(desk.tick("180")) == []
+    assert told(desk.command("add_margin", "bob", amount="0.00000001")) == ["recovered"]
+
+
+def test_positions_without_a_mark_are_in_no_tier_yet() -> None:
+    """Where the tier at the mark counts, the first price finds everybody's, and the one beyond its maintenance."""
+    desk = Desk(tier_mode="whole", tiers=tiers(("0", "0.01"), ("1000", "0.25")))
+    for account, quantity in (("ann", "9"), ("bob", "11"), ("cat", "9")):
+        desk.deposit(account, "200")
+        desk.buy(account, quantity, "100", margin="150")
+    desk.sell("cat", "9", "100")
+    assert told(desk.tick("100"))[0] == "liquidation_started"
+    assert [account for account in ("ann", "bob") if desk.bucket(account).liquidation] == ["bob"]
+
+
 @pytest.mark.parametrize("prices", [("1599", "1600", "1601", "52499", "52500"), ("52499", "52500"), ("52500",)])
 def test_a_price_above_the_ceiling_enters_everybody_anew(prices: tuple[str, ...]) -> None:
     """One contract entered at 100 lies sixteen times below its steep tier; a price that leaps there still calls it at

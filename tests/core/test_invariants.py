@@ -140,10 +140,10 @@ def test_evidence_that_does_not_bear_out_its_decision_is_reported(
     honest: Callable[[], Decision], forgery: dict[str, object], name: str
 ) -> None:
     """A call, a liquidation, a certificate follows from its own numbers; changed in one of them it does not."""
-    decision = honest()
-    invariants.i4_evidence_holds([decision])
+    fold, decision = trading().fold, honest()
+    invariants.i4_evidence_holds(fold, [decision])
     with pytest.raises(InvariantBroken) as broken:
-        invariants.i4_evidence_holds([msgspec.structs.replace(decision, **forgery)])
+        invariants.i4_evidence_holds(fold, [msgspec.structs.replace(decision, **forgery)])
     assert broken.value.name == name
 
 
@@ -152,10 +152,10 @@ def test_a_short_must_cross_its_threshold_from_above() -> None:
     desk = trading()
     desk.deposit("eve", "1000")
     desk.sell("eve", "10", "94", margin="200")
-    decision = last(desk, LiquidationStarted, "110")
-    invariants.i4_evidence_holds([decision])
+    fold, decision = desk.fold, last(desk, LiquidationStarted, "110")
+    invariants.i4_evidence_holds(fold, [decision])
     with pytest.raises(InvariantBroken, match=r"I4: liquidation .* has not crossed"):
-        invariants.i4_evidence_holds([msgspec.structs.replace(decision, key=("10000", "1"))])
+        invariants.i4_evidence_holds(fold, [msgspec.structs.replace(decision, key=("10000", "1"))])
 
 
 def step(desk: Desk, change: Callable[[], None]) -> str:

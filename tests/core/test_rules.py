@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.core.desk import instrument
+from tests.core.desk import instrument, tiers
 from tests.core.engines import FoldEngine, Json
 
 CONTRADICTIONS: list[tuple[Json, str]] = [
@@ -23,6 +23,18 @@ CONTRADICTIONS: list[tuple[Json, str]] = [
     (
         {"tiers": [{"floor": "0", "maintenance_rate": "0.9"}], "slippage_rate": "0.05", "close_fee_rate": "0.05"},
         "below 1 for longs",
+    ),
+    (
+        {"contract": "inverse", "tiers": [{"floor": "0", "maintenance_rate": "1"}]},
+        "tier 1: maintenance plus slippage and close fee must stay below 1 for shorts",
+    ),
+    (
+        {"tier_mode": "whole", "tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "1"}]},
+        "tier 1: maintenance_amount 1 has no place in tier_mode whole",
+    ),
+    (
+        {"tier_mode": "given", "tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "-1"}]},
+        "tier 1: maintenance_amount -1 must not be negative",
     ),
     ({"tiers": [{"floor": "0"}]}, "tier 1: maintenance_rate is missing (or maintenance_rate_long)"),
     (
@@ -62,9 +74,6 @@ CONTRADICTIONS: list[tuple[Json, str]] = [
 ]
 
 UNSUPPORTED: list[tuple[Json, str]] = [
-    ({"contract": "inverse"}, "contract: inverse"),
-    ({"tier_mode": "whole"}, "tier_mode: whole"),
-    ({"tier_mode": "given"}, "tier_mode: given"),
     ({"funding_payer": "free_balance_first"}, "funding_payer: free_balance_first"),
     ({"mark": {"method": "median"}}, "mark: "),
     ({"mark": {"max_age_us": 1}}, "mark: "),
@@ -73,6 +82,10 @@ UNSUPPORTED: list[tuple[Json, str]] = [
 ACCEPTED: list[Json] = [
     {"maintenance": {"basis": "mark"}, "tier_mode": "marginal", "funding_payer": "bucket_first", "halted": False},
     {"maintenance": {"basis": "entry"}, "halted": True, "expiry_us": 0},
+    {"contract": "inverse", "tiers": [{"floor": "0", "maintenance_rate_long": "1.5", "maintenance_rate_short": "0.1"}]},
+    {"tier_mode": "whole", "tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "0"}]},
+    {"tier_mode": "given", "tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "7"}]},
+    {"tier_mode": "whole", "tiers": tiers(("0", "0.1"), ("5", "0.05"))},
     {"mark": {"method": "last"}, "contract": "linear", "trigger": "below", "release_on_reduce": "none"},
     {"tiers": [{"floor": "0", "maintenance_rate_long": "0.1", "maintenance_rate_short": "1.5"}]},
     {"tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "0", "initial_rate": "0.2"}]},

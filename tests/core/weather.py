@@ -85,7 +85,8 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         "type": "instrument",
         "instrument": name,
         "version": 1,
-        "contract": "linear",
+        "contract": one("linear", "linear", "inverse"),
+        "tier_mode": one(None, None, "whole", "given"),
         "settle_asset": "USDT",
         "price_tick": one("0.01", "0.5", "0.007", "0.000000000001"),
         "quantity_step": one("1", "0.1", "0.003"),
@@ -106,6 +107,9 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         {"floor": floor, "maintenance_rate": rate, **({"max_leverage": most} if most else {})}
         for floor, rate, most in draw(st.sampled_from(TIERS))
     ]
+    if document["tier_mode"] == "given":
+        for row in document["tiers"]:
+            row["maintenance_amount"] = one(None, "0", "2.5", "40")
     document["liquidation"] = {
         "mode": one("order", "order", "takeover"),
         "residual": one(None, "fund"),
@@ -123,7 +127,7 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
 def plain(document: Json) -> Json:
     """A document without what it does not state."""
     return {
-        name: plain(value) if isinstance(value, dict) else value
+        name: plain(value) if isinstance(value, dict) else [plain(row) for row in value] if name == "tiers" else value
         for name, value in document.items()
         if value is not None
     }
@@ -200,7 +204,8 @@ class Forecast:
             closing = down(held * share, 18)
             return text(closing) if closing else "1"
         worth = Fraction(SIZES[move.first % len(SIZES)]) * 100
-        size = worth / ((market.mark or 100) * market.terms.multiplier)
+        price = market.mark or Fraction(100)
+        size = worth / ((1 / price if market.terms.inverse else price) * market.terms.multiplier)
         size = size // market.terms.quantity_step * market.terms.quantity_step if move.third % 5 else size
         return text(min(down(size, 18), Fraction(10**17)) or Fraction(1, 10**18))
 
@@ -246,7 +251,8 @@ class Forecast:
         if position is not None:
             targets = [position.liquidation_price(terms, market.mark), position.bankruptcy_price(terms)]
             targets += position.margin_call_prices(terms, market.mark)
-            targets += [bracket.floor / abs(position.size) for bracket in terms.brackets]
+            size = abs(position.size)
+            targets += [size / edge if terms.inverse else edge / size for edge in terms.edges(position.side)]
         aims = [target for target in targets if target is not None and 0 < target < 10**15]
         if not aims:
             return self.tick(move)

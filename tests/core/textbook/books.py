@@ -93,12 +93,16 @@ class Books:
         asset = market.terms.settle_asset
         own = bucket(position)
         trading, funding = f"trading|{position.instrument}", f"funding|{position.instrument}"
-        self.ledger.post(own, trading, asset, size * price)
+        cost = size * position.value(price)
+        if position.inverse:
+            cost = up(cost, self.decimals_of(asset))
+        self.ledger.open(own, trading)
+        self.ledger.post(own, trading, asset, cost)
         self.ledger.post(funding, own, asset, size * market.funding_index)
         if position.size == 0 or (position.size > 0) == (size > 0):
-            position.increase(size, price)
+            position.increase(size, price, cost)
         else:
-            position.reduce(size, price)
+            position.reduce(size, price, cost)
 
     def dissolve(self, position: Position, receiver: str) -> tuple[Fraction, Fraction]:
         """Empty the bucket of a closed position; returns (residual, shortfall), whole units.
@@ -127,7 +131,7 @@ class Books:
         for (account, instrument), position in self.positions.items():
             market = self.markets[instrument]
             balance = self.ledger.balance(bucket(position), market.terms.settle_asset)
-            cash = position.collateral - position.size * (position.entry - market.funding_index)
+            cash = position.collateral - position.size * (position.value(position.entry) - market.funding_index)
             assert cash == balance, f"bucket of {account} in {instrument}: {cash} != {balance}"
             assert position.size != 0
         for account, asset in self.wallet_assets:

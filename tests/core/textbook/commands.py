@@ -102,7 +102,7 @@ def set_leverage(venue: "Venue", event: "Event") -> None:
     notional = Fraction(0)
     if position is not None:
         price = position.entry if market.mark is None else market.mark
-        notional = abs(position.size) * price
+        notional = position.count(position.size, price)
     greatest = market.terms.bracket(notional).max_leverage
     if greatest is not None and leverage > greatest:
         raise Refused("leverage_too_high")
@@ -125,7 +125,7 @@ def rebalancing(venue: "Venue", market: Market, position: Position, leverage: Fr
     """What must enter (or, below zero, leave) the bucket for collateral N(E)/L.  Raises Refused."""
     asset = market.terms.settle_asset
     decimals = venue.books.decimals_of(asset)
-    missing = abs(position.size) * position.entry / leverage - position.collateral
+    missing = position.count(position.size, position.entry) / leverage - position.collateral
     if missing > 0:
         missing = up(missing, decimals)
         if venue.books.wallet(position.account, asset) < missing:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 from tests.core.textbook.books import Market
@@ -143,6 +143,7 @@ class Ladder:
         identifier = self.venue.number(position.account, position.instrument, "l")
         position.liquidation = Liquidation(identifier)
         assert market.mark is not None
+        losing = -position.side if terms.inverse else position.side
         self.decide(
             "liquidation_started",
             position,
@@ -151,7 +152,7 @@ class Ladder:
             no_call_reason=reason,
             quantity=text(position.size / terms.multiplier),
             mode=terms.liquidation.mode,
-            excess_of_key=-position.side * position.gap(terms, market.mark, Fraction(1)) / abs(position.size),
+            excess_of_key=-losing * position.gap(terms, market.mark, Fraction(1)) / abs(position.size),
             **self.judgement(position),
         )
         if terms.liquidation.mode == "takeover":
@@ -194,7 +195,7 @@ class Ladder:
         everything = abs(position.size) / terms.multiplier
         equity, maintenance = position.equity(mark), position.maintenance(terms, mark)
         assert maintenance is not None
-        if abs(position.size) * mark < rules.full_below or equity <= rules.backstop * maintenance:
+        if position.count(position.size, mark) < rules.full_below or equity <= rules.backstop * maintenance:
             return everything
         steps = everything // terms.quantity_step
         if steps <= TRIED_ONE_BY_ONE:
@@ -211,7 +212,7 @@ class Ladder:
         market, terms = self.market(position), self.market(position).terms
         assert market.mark is not None
         closed = quantity * terms.multiplier
-        cost = closed * market.mark * (terms.taker + terms.liquidation.fee_rate)
+        cost = position.count(closed, market.mark) * (terms.taker + terms.liquidation.fee_rate)
         rest = position.maintenance(terms, market.mark, abs(position.size) - closed)
         assert rest is not None
         return position.equity(market.mark) - cost >= terms.liquidation.target * rest
@@ -254,7 +255,7 @@ class Ladder:
         if liquidation.identifier != event.get("liquidation_id"):
             return Fraction(0)
         decimals = self.decimals(position)
-        fee = up(closed * Fraction(event["price"]) * terms.liquidation.fee_rate, decimals)
+        fee = up(position.count(closed, Fraction(event["price"])) * terms.liquidation.fee_rate, decimals)
         fee = min(fee, max(down(left, decimals), Fraction(0)))
         self.venue.books.charge(position, fee, f"fund|{position.instrument}")
         return fee
@@ -293,7 +294,7 @@ class Ladder:
         price = mark
         if terms.liquidation.takeover_price == "bankruptcy":
             price = position.bankruptcy_price(terms) or mark
-        lost = max(position.size * (price - mark), Fraction(0))
+        lost = max(position.size * (position.value(price) - position.value(mark)), Fraction(0))
         self.decide(
             "position_taken_over",
             position,
@@ -391,25 +392,27 @@ def published_ratio(equity: Fraction | None, maintenance: Fraction | None) -> st
 def promising(position: Position, terms: Terms, mark: Fraction, steps: int) -> list[int]:
     """Step counts around every quantity at which restoring can begin, smallest first.
 
-    Between the quantities that leave the notional on a tier's floor, what is missing is linear in
+    Between the quantities that leave the notional where maintenance changes its course, what is missing is linear in
     the quantity: it can vanish only at an end, or where the line through two points crosses zero.
     """
     unit = terms.quantity_step * terms.multiplier
     price = position.entry if terms.basis == "entry" else mark
-    corners = {Fraction(1), Fraction(steps)}
-    for bracket in terms.brackets:
-        at_floor = (abs(position.size) - bracket.floor / price) / unit
-        corners.add(min(max(at_floor, Fraction(1)), Fraction(steps)))
+    corners = {1, steps}
+    for notional in terms.edges(position.side):
+        kept = notional * price if terms.inverse else notional / price
+        at_edge = floor((abs(position.size) - kept) / unit)
+        corners |= {min(max(at_edge + shift, 1), steps) for shift in (-1, 0, 1)}
 
-    def missing(number: Fraction) -> Fraction:
+    def missing(number: int | Fraction) -> Fraction:
         closed = number * unit
         rest = position.maintenance(terms, mark, abs(position.size) - closed)
         assert rest is not None
-        cost = closed * mark * (terms.taker + terms.liquidation.fee_rate)
+        cost = position.count(closed, mark) * (terms.taker + terms.liquidation.fee_rate)
         return terms.liquidation.target * rest - position.equity(mark) + cost
 
     ordered = sorted(corners)
     candidates = set()
+    crossing: int | Fraction
     for left, right in pairwise(ordered):
         crossing = left
         slope = missing(right) - missing(left)

@@ -5,10 +5,15 @@ from fractions import Fraction
 
 
 class Ledger:
-    """Balances by account and asset; an account appears with its first posting that is not zero."""
+    """Balances by account and asset; an account appears with its first posting that is not zero, or with a fill."""
 
     def __init__(self) -> None:
         self.balances: dict[str, dict[str, Fraction]] = {}
+
+    def open(self, *accounts: str) -> None:
+        """Make accounts appear: a fill may cost nothing once it is rounded."""
+        for account in accounts:
+            self.balances.setdefault(account, {})
 
     def post(self, debit: str, credit: str, asset: str, amount: Fraction) -> None:
         """Move `amount` from `debit` to `credit`; a negative amount moves the other way."""

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from tests.core.textbook.books import Market
 from tests.core.textbook.identity import contents
-from tests.core.textbook.numbers import exact, up
+from tests.core.textbook.numbers import down, exact, up
 from tests.core.textbook.refusal import AlreadyApplied, Refused
 from tests.core.textbook.terms import Terms, Unacceptable
 
 if TYPE_CHECKING:
     from tests.core.textbook.venue import Event, Venue
 
+FUNDING_DECIMALS = 18
+"""Of what an inverse contract's funding costs each unit."""
 IMMUTABLE = ("contract", "settle_asset", "multiplier")
 
 
@@ -174,13 +176,14 @@ def judge_all(venue: "Venue", name: str) -> None:
 
 
 def funding(venue: "Venue", event: "Event") -> None:
-    """Longs pay shorts `rate` times the price, per unit; then everybody is judged."""
+    """Longs pay shorts, per unit, `rate` times what it is worth; then everybody is judged."""
     market, name = find_open(venue, event), event["instrument"]
     price = market.mark if event.get("price") is None else exact(event["price"])
     if price is None:
         raise Refused("no_mark")
     advance(venue, event)
-    per_unit = exact(event["rate"]) * price
+    rate = exact(event["rate"])
+    per_unit = down(rate / price, FUNDING_DECIMALS) if market.terms.inverse else rate * price
     market.funding_index += per_unit
     for position in venue.books.positions_of(name):
         received = position.settle_funding(per_unit)

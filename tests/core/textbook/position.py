@@ -7,21 +7,24 @@ nothing here is in a frame of funding index zero, and nothing is a sum of fills.
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor
 
 from tests.core.textbook.numbers import LIMIT, down, sign, up
 from tests.core.textbook.terms import Terms
 
 ENTRY_DECIMALS = 18
+REALISED_DECIMALS = 36
 ONE = Fraction(1)
 
 
 @dataclass
 class Position:
-    """A bucket with an open position; `size` is signed, in base units."""
+    """A bucket with an open position; `size` is signed, in base units, of an inverse contract in quote units."""
 
     account: str
     instrument: str
+    inverse: bool = False
     size: Fraction = Fraction(0)
     entry: Fraction = Fraction(0)
     collateral: Fraction = Fraction(0)
@@ -38,21 +41,33 @@ class Position:
         """1 for a long, -1 for a short."""
         return sign(self.size)
 
-    def increase(self, size: Fraction, price: Fraction) -> None:
-        """Add to the position (or open it) at `price`: the entry price becomes the average."""
-        cost = self.size * self.entry + size * price
-        self.size += size
-        rounded = down if self.size > 0 else up
-        self.entry = rounded(cost / self.size, ENTRY_DECIMALS)
-        # What rounding the entry price adds to the cost is taken off again: equity does not move.
-        self.collateral += self.size * self.entry - cost
+    def value(self, price: Fraction) -> Fraction:
+        """What one unit of size is worth at `price`, in the settlement asset."""
+        return -1 / price if self.inverse else price
 
-    def reduce(self, size: Fraction, price: Fraction) -> None:
-        """Close part of the position (`size` has the other sign), or all of it, at `price`."""
-        profit = -size * (price - self.entry)
+    def count(self, size: Fraction, price: Fraction) -> Fraction:
+        """The notional of `size` at `price`."""
+        return abs(size * self.value(price))
+
+    def increase(self, size: Fraction, price: Fraction, cost: Fraction) -> None:
+        """Add to the position (or open it) at `price` for `cost`: the entry price becomes the average.
+
+        Of an inverse contract it is the harmonic one: the average of what the units are worth.
+        """
+        held = self.size * self.value(self.entry) if self.size else Fraction(0)
         self.size += size
-        self.realised += profit
-        self.collateral += profit
+        average = (held + size * self.value(price)) / self.size
+        rounded = down if self.size > 0 else up
+        self.entry = rounded(-1 / average if self.inverse else average, ENTRY_DECIMALS)
+        # What rounding adds to the cost is taken off again: equity moves only by what the cost itself was rounded.
+        self.collateral += self.size * self.value(self.entry) - held - cost
+
+    def reduce(self, size: Fraction, price: Fraction, cost: Fraction) -> None:
+        """Close part of the position (`size` has the other sign), or all of it, at `price` for `cost`."""
+        profit = -size * (self.value(price) - self.value(self.entry))
+        self.size += size
+        self.realised += down(profit, REALISED_DECIMALS) if self.inverse else profit
+        self.collateral += size * self.value(self.entry) - cost
 
     def settle_funding(self, per_unit: Fraction) -> Fraction:
         """Pay (or receive) a funding payment per unit of size; returns what was received."""
@@ -73,7 +88,7 @@ class Position:
 
     def unrealised(self, price: Fraction) -> Fraction:
         """Profit not yet settled, at `price`."""
-        return self.size * (price - self.entry)
+        return self.size * (self.value(price) - self.value(self.entry))
 
     def equity(self, price: Fraction) -> Fraction:
         """What the bucket would be worth if it were closed at `price` without fees."""
@@ -82,14 +97,14 @@ class Position:
     def notional(self, terms: Terms, mark: Fraction | None) -> Fraction | None:
         """The notional that requirements are taken from; None without the mark it needs."""
         price = self.entry if terms.basis == "entry" else mark
-        return None if price is None else abs(self.size) * price
+        return None if price is None else self.count(self.size, price)
 
     def maintenance(self, terms: Terms, mark: Fraction | None, size: Fraction | None = None) -> Fraction | None:
         """Maintenance margin of the position, or of `size` of it."""
         price = self.entry if terms.basis == "entry" else mark
         if price is None:
             return None
-        return terms.maintenance(abs(self.size if size is None else size) * price, self.side)
+        return terms.maintenance(self.count(self.size if size is None else size, price), self.side)
 
     def initial(self, terms: Terms, mark: Fraction | None, leverage: Fraction) -> Fraction | None:
         """Initial margin of the position."""
@@ -127,8 +142,10 @@ class Position:
 
     def bankruptcy_price(self, terms: Terms) -> Fraction | None:
         """Grid price at which closing without fees leaves nothing, never less than nothing."""
-        exact_price = self.entry - self.collateral / self.size
-        steps = exact_price / terms.price_tick
+        worth = self.value(self.entry) - self.collateral / self.size
+        if self.inverse and worth >= 0:
+            return None
+        steps = (-1 / worth if self.inverse else worth) / terms.price_tick
         price = (ceil(steps) if self.size > 0 else floor(steps)) * terms.price_tick
         return price if terms.price_tick <= price < LIMIT else None
 
@@ -143,32 +160,43 @@ class Position:
     def walk(self, terms: Terms, mark: Fraction | None, ratio: Fraction, *, strict: bool) -> Fraction | None:
         """Walk the grid from the mark (the entry price without one), by margin.md section 3.
 
-        Equity less a multiple of maintenance is concave in the price, so the walk can run in
-        doubling strides and then halve the last one.
+        The grid is cut where the requirement changes its course.  Between two cuts equity less a multiple of it only
+        rises or only falls, so a piece is walked by looking at its ends and halving what lies between.
         """
         tick = terms.price_tick
         last = ceil(LIMIT / tick) - 1
         start = (self.entry if mark is None else mark) / tick
-        against = -self.side
         first = min(max(floor(start) if self.side > 0 else ceil(start), 1), last)
 
         def satisfied(index: int) -> bool:
             return self.under(terms, index * tick, ratio, strict=strict)
 
-        def gap(index: int) -> Fraction:
-            return self.gap(terms, index * tick, ratio)
-
-        if start < 1 and self.side > 0 and not self.under(terms, start * tick, ratio, strict=strict):
-            return None
-        if not satisfied(first):
-            end = 1 if against < 0 else last
-            if not satisfied(end):
-                return None
-            return first_change(first, end, lambda index: not satisfied(index))[1] * tick
-        end = summit(first, last, gap) if self.side > 0 else 1
-        if satisfied(end):
-            return (last if self.side > 0 else 1) * tick
-        return first_change(first, end, satisfied)[0] * tick
+        cuts = {1, last + 1}
+        if terms.basis == "mark":
+            for notional in terms.edges(self.side):
+                price = abs(self.size) / notional if self.inverse else notional / abs(self.size)
+                cuts |= {floor(price / tick) + shift for shift in (0, 1, 2)}
+        ordered = sorted(cut for cut in cuts if 1 <= cut <= last + 1)
+        pieces = [(left, right - 1) for left, right in pairwise(ordered)]
+        back = satisfied(first)
+        falling = (self.side > 0) != back
+        found = first if back else None
+        for piece in sorted(pieces, reverse=falling):
+            near, far = reversed(piece) if falling else piece
+            if (near - first) * (1 if falling else -1) > 0:
+                near = first
+            if (far - near) * (1 if falling else -1) > 0:
+                continue
+            if not back and satisfied(near):
+                return near * tick
+            if not back and satisfied(far):
+                return first_change(near, far, lambda index: not satisfied(index))[1] * tick
+            if back and not satisfied(near):
+                break
+            if back and not satisfied(far):
+                return first_change(near, far, satisfied)[0] * tick
+            found = far if back else None
+        return None if found is None else found * tick
 
 
 @dataclass
@@ -203,14 +231,3 @@ def first_change(start: int, end: int, holds: Callable[[int], bool]) -> tuple[in
         else:
             beyond = middle
     return reached, beyond
-
-
-def summit(start: int, end: int, height: Callable[[int], Fraction]) -> int:
-    """Where a concave function of the grid is highest between `start` and `end`."""
-    while start < end:
-        middle = (start + end) // 2
-        if height(middle + 1) > height(middle):
-            start = middle + 1
-        else:
-            end = middle
-    return start

@@ -78,7 +78,7 @@ def position_line(venue: Venue, position: Position) -> dict[str, Any]:
 def requirement(venue: Venue, position: Position, decimals: int) -> dict[str, Any]:
     """Notional, and the tier it reaches into."""
     market = venue.books.markets[position.instrument]
-    worth = None if market.mark is None else abs(position.size) * market.mark
+    worth = None if market.mark is None else position.count(position.size, market.mark)
     notional = position.notional(market.terms, market.mark)
     if notional is None:
         return dict.fromkeys(("notional", "tier", "maintenance_rate", "maintenance_amount"))

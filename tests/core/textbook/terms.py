@@ -55,11 +55,13 @@ class LiquidationTerms:
 
 @dataclass(frozen=True)
 class Terms:
-    """One version of a linear instrument."""
+    """One version of an instrument."""
 
     instrument: str
     version: int
     settle_asset: str
+    inverse: bool
+    tier_mode: str
     multiplier: Fraction
     price_tick: Fraction
     quantity_step: Fraction
@@ -88,6 +90,8 @@ class Terms:
             instrument=document["instrument"],
             version=document["version"],
             settle_asset=document["settle_asset"],
+            inverse=document["contract"] == "inverse",
+            tier_mode=document.get("tier_mode") or "marginal",
             multiplier=exact(document.get("multiplier") or "1"),
             price_tick=exact(document["price_tick"]),
             quantity_step=exact(document["quantity_step"]),
@@ -114,8 +118,6 @@ class Terms:
     def examine(self) -> None:
         """Refuse parameters that contradict themselves, or that the engine does not honour yet."""
         supported = {
-            "contract": "linear",
-            "tier_mode": "marginal",
             "funding_payer": "bucket_first",
             "mark": {"method": "last"},
         }
@@ -151,16 +153,30 @@ class Terms:
             raise Unacceptable("floors increase")
         for side in (1, -1):
             rates = [bracket.rate(side) for bracket in self.brackets]
-            if any(upper < lower for lower, upper in pairwise([Fraction(0), *rates])):
+            if min(rates) < 0:
+                raise Unacceptable("a rate is not negative")
+            if self.tier_mode == "marginal" and any(upper < lower for lower, upper in pairwise(rates)):
                 raise Unacceptable("rates never decrease")
         if any(bracket.initial_rate < 0 for bracket in self.brackets):
             raise Unacceptable("an initial rate is not negative")
-        if any(bracket.rate(1) + self.extra_rate >= 1 for bracket in self.brackets):
-            raise Unacceptable("a long's maintenance is below its notional")
+        losing = -1 if self.inverse else 1
+        if any(bracket.rate(losing) + self.extra_rate >= 1 for bracket in self.brackets):
+            raise Unacceptable("maintenance is below the notional where that falls with equity")
+        self.examine_amounts()
+
+    def examine_amounts(self) -> None:
+        """Refuse amounts that are stated where they are derived, or where there are none, or below zero."""
         for number, row in enumerate(self.document["tiers"], start=1):
-            stated = row.get("maintenance_amount")
-            if stated is not None and any(exact(stated) != self.amount(number, side) for side in (1, -1)):
-                raise Unacceptable(f"tier {number}: its amount disagrees with its rates")
+            if row.get("maintenance_amount") is None:
+                continue
+            stated = exact(row["maintenance_amount"])
+            allowed = {
+                "marginal": all(stated == self.amount(number, side) for side in (1, -1)),
+                "whole": stated == 0,
+                "given": stated >= 0,
+            }
+            if not allowed[self.tier_mode]:
+                raise Unacceptable(f"tier {number}: an amount that cannot stand there")
 
     @property
     def extra_rate(self) -> Fraction:
@@ -186,13 +202,29 @@ class Terms:
         return total
 
     def amount(self, tier: int, side: int) -> Fraction:
-        """Maintenance amount of a tier: what its flat rate would charge too much at its floor."""
+        """Maintenance amount of a tier: as given, or what its flat rate would charge too much at its floor, or none."""
         bracket = self.brackets[tier - 1]
+        if self.tier_mode == "given":
+            return exact(self.document["tiers"][tier - 1].get("maintenance_amount") or "0")
+        if self.tier_mode == "whole":
+            return Fraction(0)
         return bracket.rate(side) * bracket.floor - self.tax(bracket.floor, side)
 
     def maintenance(self, notional: Fraction, side: int) -> Fraction:
-        """Maintenance of a notional: its tax, and slippage and closing fee on the whole."""
+        """Maintenance of a notional: its tax, and slippage and closing fee on the whole; or one rate for all of it."""
+        if self.tier_mode != "marginal":
+            rate = self.bracket(notional).rate(side) + self.extra_rate
+            return max(notional * rate - self.amount(self.tier(notional), side), Fraction(0))
         return self.tax(notional, side) + notional * self.extra_rate
+
+    def edges(self, side: int) -> set[Fraction]:
+        """Notionals at which maintenance changes its course: floors, and where an amount has eaten up a charge."""
+        found = {bracket.floor for bracket in self.brackets}
+        for number, bracket in enumerate(self.brackets, start=1):
+            rate = bracket.rate(side) + self.extra_rate
+            if rate:
+                found.add(self.amount(number, side) / rate)
+        return found - {Fraction(0)}
 
     def initial(self, notional: Fraction, leverage: Fraction) -> Fraction:
         """Initial margin of a notional under a chosen leverage."""

@@ -46,7 +46,8 @@ def fill(venue: "Venue", event: "Event") -> None:
 def fee_of(venue: "Venue", market: Market, event: "Event", size: Fraction, price: Fraction) -> Fraction:
     """The fee a fill states, else the taker fee; in whole units, rounded up."""
     stated = event.get("fee")
-    fee = abs(size) * price * market.terms.taker if stated is None else exact(stated)
+    worth = abs(size) / price if market.terms.inverse else abs(size) * price
+    fee = worth * market.terms.taker if stated is None else exact(stated)
     return up(fee, venue.books.decimals_of(market.terms.settle_asset))
 
 
@@ -69,7 +70,7 @@ def increase(
     books, asset, price = venue.books, market.terms.settle_asset, exact(event["price"])
     account, name = event["account"], event["instrument"]
     if position is None:
-        position = Position(account, name)
+        position = Position(account, name, market.terms.inverse)
         books.positions[account, name] = position
     fee = pay_rebate(venue, market, event, fee)
     from_wallet = min(fee, books.wallet(account, asset))
@@ -79,7 +80,7 @@ def increase(
     if event.get("margin") is not None:
         required = exact(event["margin"])
     else:
-        required = abs(size) * price / books.leverage(account, name)
+        required = position.count(size, price) / books.leverage(account, name)
     required = up(required, books.decimals_of(asset))
     available = books.wallet(account, asset)
     if available and required:
@@ -152,7 +153,7 @@ def flag_leverage(venue: "Venue", market: Market, position: Position, event: "Ev
     if position.side * (1 if event["side"] == "buy" else -1) < 0:
         return
     price = position.entry if market.mark is None else market.mark
-    greatest = market.terms.bracket(abs(position.size) * price).max_leverage
+    greatest = market.terms.bracket(position.count(position.size, price)).max_leverage
     leverage = venue.books.leverage(position.account, position.instrument)
     if greatest is not None and leverage > greatest:
         venue.decide(

@@ -166,7 +166,7 @@ def test_views_survive_a_kill_of_the_worker(node: Worker, workers: Workers, topi
 
     Asked to stop, it hands both shards over: the last frame of either is a release frame.
     """
-    topics.publish([fill("dave", 1, "0.125")], timestamp_ms=6)
+    topics.publish([{**fill("dave", 1, "0.125"), "margin": "2000"}], timestamp_ms=6)
     eventually(lambda: node.get("/accounts/dave/positions/BTC-USDT-PERP").status == 200, "every fill so far")
     before = node.get("/accounts/alice").body, node.get("/calls").body
     node.kill()
