@@ -49,6 +49,10 @@ class Contract(Protocol):
         """Return |V| at the mark, and at the entry price (decimal) where requirements go by that; else None."""
         ...
 
+    def worth(self, size: int, price: int) -> tuple[int, int]:
+        """Return x * V(P) of a signed size as money over a denominator; a notional is the same without its sign."""
+        ...
+
     def signed(self, price: int) -> int:
         """Return V in price units, rounded up by less than one of them."""
         ...
@@ -90,6 +94,10 @@ class Linear:
     def value(self, mark: int, entry_price: int | None) -> Value:
         """|V| = P."""
         return Value(mark, mark if entry_price is None else entry_price * ONE, 1)
+
+    def worth(self, size: int, price: int) -> tuple[int, int]:
+        """x * P."""
+        return size * price, 1
 
     def signed(self, price: int) -> int:
         """P."""
@@ -136,6 +144,10 @@ class Inverse:
         if entry_price is None:
             return Value(INVERSE, INVERSE, mark)
         return Value(INVERSE * entry_price * ONE, INVERSE * mark, mark * entry_price * ONE)
+
+    def worth(self, size: int, price: int) -> tuple[int, int]:
+        """-x / P."""
+        return -size * INVERSE, price
 
     def signed(self, price: int) -> int:
         """-1 / P."""

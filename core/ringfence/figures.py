@@ -77,13 +77,16 @@ def judgement(bucket: Bucket) -> dict[str, Any]:
             "margin_ratio": None,
             "tier": None,
         }
-    value, (equity, maintenance, per) = rules.value(mark, bucket.entry_price), margin.standing(bucket, mark)
+    value, tiers = rules.value(mark, bucket.entry_price), rules.side(bucket.size)
+    equity, per = margin.equity(bucket, value), value.per
+    tier = tiers.tier_of(abs(bucket.size) * value.basis, per)
+    maintenance = tiers.maintenance_in(tier, abs(bucket.size) * value.basis, per)
     return {
         "equity": money_down(equity, rules, per),
         "maintenance_margin": scaled_up(maintenance, rules, per),
         "mark_price": price(mark),
         "margin_ratio": ratio(equity, maintenance),
-        "tier": rules.side(bucket.size).tier_of(abs(bucket.size) * value.basis, per) + 1,
+        "tier": tier + 1,
     }
 
 

@@ -85,8 +85,8 @@ def _fee(rules: Rules, fill: Fill, size: int, price: int) -> int:
         return -(-units[fill.fee] // rules.unit)
     if not rules.taker_fee:
         return 0
-    value = rules.contract.value(price, None)
-    return ceil_divide(size * value.mark * rules.taker_fee, value.per * rules.scaled_quantum)
+    worth, per = rules.contract.worth(size, price)
+    return ceil_divide(abs(worth) * rules.taker_fee, per * rules.scaled_quantum)
 
 
 def _flag(state: State, bucket: Bucket, fill: Fill, reason: str) -> None:
@@ -111,8 +111,8 @@ def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, f
             _charge_bucket(ledger, bucket, fee - paid)
     leverage = rules.default_leverage if bucket.leverage is None else bucket.leverage
     if fill.margin is None:
-        value = contract.value(price, None)
-        required = ceil_divide(abs(size) * value.mark * ONE, leverage * value.per * rules.quantum)
+        worth, per = contract.worth(size, price)
+        required = ceil_divide(abs(worth) * ONE, leverage * per * rules.quantum)
     else:
         required = -(-units[fill.margin] // rules.unit)
     moved = min(required, available)
@@ -164,7 +164,7 @@ def _reduce(
     elif progress is not None:
         liquidation.after_reduction(state, bucket, fill, progress, charged, wallet_before)
     elif rules.release:
-        value = rules.contract.value(price, None)
-        freed = margin.equity(bucket, value) * abs(size) // (abs(before) * value.per * rules.quantum)
+        equity, per = margin.equity_at(bucket, price)
+        freed = equity * abs(size) // (abs(before) * per * rules.quantum)
         if freed > 0:
             ledger.release(bucket, freed, "release")

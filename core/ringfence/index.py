@@ -382,13 +382,16 @@ class TriggerIndex:
     def _narrow(self, order: Order, funding_index: int) -> None:
         """Take the price at which the first entry of `order` fires into the safe interval."""
         distance = (order.heap[0] >> SLOT_BITS) * KEY_SCALE - order.sign * funding_index * PRICE_ONE
-        low, high = self.contract.quiet(order.slope, distance)
-        self.low, self.high = max(self.low, low), min(self.high, high)
+        self._stay_between(*self.contract.quiet(order.slope, distance))
 
     def _keep_below_ceiling(self) -> None:
         """Take the price at which |V| reaches the ceiling into the safe interval."""
-        low, high = self.contract.quiet(self.contract.sign, self.ceiling)
-        self.low, self.high = max(self.low, low), min(self.high, high)
+        self._stay_between(*self.contract.quiet(self.contract.sign, self.ceiling))
+
+    def _stay_between(self, low: int, high: int) -> None:
+        """Narrow the safe interval."""
+        self.low = max(self.low, low)
+        self.high = min(self.high, high)
 
     def _anchor(self, price: int, funding_index: int) -> None:
         value = abs(self.contract.signed(price))

@@ -118,8 +118,8 @@ def next_step(state: State, bucket: Bucket, standing: Standing, *, whole: bool =
         take_over(state, bucket)
         return
     size = abs(bucket.size)
-    value = rules.contract.value(mark, None)
-    small = size * value.mark < plan.full_below * value.per
+    notional, per = rules.contract.worth(size, mark)
+    small = abs(notional) < plan.full_below * per
     whole = whole or small or margin.breaches(standing, plan.backstop)
     run.ordered = (None if whole else margin.restoring_size(bucket, mark)) or size
     run.filled = 0
@@ -163,10 +163,10 @@ def charge_fee(state: State, bucket: Bucket, size: int, price: int, progress: Pr
     rules, mark = bucket.book.rules, bucket.book.mark
     if not progress.ours or not rules.liquidation.fee_rate or mark is None:
         return 0
-    now, then = rules.contract.value(mark, None), rules.contract.value(price, None)
-    left = margin.equity(bucket, now) // (now.per * rules.quantum)
-    charge = abs(size) * then.mark * rules.liquidation.fee_rate
-    fee = min(ceil_divide(charge, then.per * ONE * rules.quantum), max(0, left))
+    equity, per = margin.equity_at(bucket, mark)
+    left = equity // (per * rules.quantum)
+    worth, per = rules.contract.worth(size, price)
+    fee = min(ceil_divide(abs(worth) * rules.liquidation.fee_rate, per * ONE * rules.quantum), max(0, left))
     if fee:
         state.ledger.bucket_to_fund(bucket, fee, "liquidation_fee")
         progress.liquidation.fees += fee
@@ -241,9 +241,9 @@ def take_over(state: State, bucket: Bucket) -> None:
 
 def _fund_loss(rules: Rules, size: int, price: int, mark: int) -> str:
     """q * (V(price) - V(mark)): what a position taken over at one price loses at the mark against it, not below 0."""
-    paid, worth = rules.contract.value(price, None), rules.contract.value(mark, None)
-    loss = rules.contract.sign * size * (paid.mark * worth.per - worth.mark * paid.per)
-    return figures.money_up(max(0, loss), rules, paid.per * worth.per)
+    paid, per_paid = rules.contract.worth(size, price)
+    worth, per = rules.contract.worth(size, mark)
+    return figures.money_up(max(0, paid * per - worth * per_paid), rules, per_paid * per)
 
 
 # ------------------------------------------------------------------------------------------- the end of a bucket

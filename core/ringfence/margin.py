@@ -43,10 +43,15 @@ def equity(bucket: Bucket, value: Value) -> int:
     return (bucket.cash - bucket.size * bucket.book.funding_index) * value.per + worth
 
 
+def equity_at(bucket: Bucket, price: int) -> tuple[int, int]:
+    """The same at any price, money over the second number."""
+    worth, per = bucket.book.rules.contract.worth(bucket.size, price)
+    return (bucket.cash - bucket.size * bucket.book.funding_index) * per + worth, per
+
+
 def collateral(bucket: Bucket) -> tuple[int, int]:
     """W = c + q*(V(E) - F), equity without the unrealised profit: money over the second number."""
-    entry = bucket.book.rules.at_entry(bucket.entry_price)
-    return equity(bucket, entry), entry.per
+    return equity_at(bucket, bucket.entry_price * ONE)
 
 
 def maintenance(bucket: Bucket, value: Value) -> int:
@@ -78,8 +83,8 @@ def leverage_of(bucket: Bucket) -> int:
 
 def max_leverage(rules: Rules, size: int, price: int) -> int | None:
     """Return the leverage limit of the tier of N(price), None where the tier states none."""
-    value = rules.contract.value(price, None)
-    return rules.max_leverages[rules.long.tier_of(abs(size) * value.mark, value.per)]
+    worth, per = rules.contract.worth(size, price)
+    return rules.max_leverages[rules.long.tier_of(abs(worth), per)]
 
 
 def removable(bucket: Bucket, mark: int, leverage: int) -> int:

@@ -138,16 +138,12 @@ class Rules:
         """Return what one unit of size counts for at the mark, and for requirements."""
         return self.contract.value(mark, entry_price if self.entry_basis else None)
 
-    def at_entry(self, entry_price: int) -> Value:
-        """Return what one unit of size counts for at the entry price, under either basis."""
-        return self.contract.value(entry_price * ONE, None)
-
     def required_at_entry(self, size: int, entry_price: int) -> Required:
         """Return the maintenance that no price moves, scaled money over `per`: under basis `entry` all, else none."""
         if not self.entry_basis:
             return 0, 1
-        entry = self.at_entry(entry_price)
-        return self.side(size).maintenance(abs(size) * entry.mark, entry.per), entry.per
+        worth, per = self.contract.worth(size, entry_price * ONE)
+        return self.side(size).maintenance(abs(worth), per), per
 
     def size_of(self, quantity: int) -> int:
         """Return the size of a number of contracts given in decimals."""

@@ -158,8 +158,9 @@ def _max_leverage(book: Book, bucket: Bucket | None) -> int | None:
 def _rebalancing(bucket: Bucket, leverage: int) -> int:
     """Return the units that must move from the wallet (negative: to the wallet) so that W = N(E)/L, or refuse."""
     rules, asset = bucket.book.rules, bucket.book.asset
-    notional, (held, per) = abs(bucket.size) * rules.at_entry(bucket.entry_price).mark, margin.collateral(bucket)
-    missing, unit = notional * ONE - held * leverage, leverage * per * rules.quantum
+    worth, per = rules.contract.worth(bucket.size, bucket.entry_price * ONE)
+    held, _ = margin.collateral(bucket)
+    missing, unit = abs(worth) * ONE - held * leverage, leverage * per * rules.quantum
     if missing >= 0:
         return _affordable(bucket, ceil_divide(missing, unit))
     freed = -missing // unit

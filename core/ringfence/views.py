@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from ringfence import margin
-from ringfence.contracts import Value
 from ringfence.figures import decimal, price, ratio
 from ringfence.rules import Rules
 from ringfence.scales import MONEY_DECIMALS, ONE
@@ -77,15 +76,15 @@ class PositionView(NamedTuple):
         quantum, decimals, contract = rules.quantum, rules.asset_decimals, rules.contract
         funded = size * self.funding_index
         cost = funded - self.cash
-        entry = rules.at_entry(self.entry_price)
-        held = contract.sign * size * entry.mark - cost * entry.per
+        worth, per = contract.worth(size, self.entry_price * ONE)
+        held = worth - cost * per, per
         start = self.entry_price * ONE if mark is None else mark
         required = rules.required_at_entry(size, self.entry_price)
         *called, liquidated = [
             _price_at(crossing.point(size, cost, start, required), rules) for crossing in rules.crossings(size)
         ]
         notional, profit, equity, initial, maintenance, rate, amount, tier, margin_ratio, removable = (
-            self._unmarked(entry) if mark is None else self._marked(mark, cost, held, entry)
+            self._unmarked(worth, per) if mark is None else self._marked(mark, cost, held)
         )
         return Position(
             account=self.account,
@@ -94,7 +93,7 @@ class PositionView(NamedTuple):
             entry_price=decimal_text(self.entry_price, DECIMALS),
             mark_price=price(mark),
             notional=notional,
-            collateral=decimal_text(held // (quantum * entry.per), decimals),
+            collateral=decimal_text(held[0] // (quantum * per), decimals),
             unrealised_pnl=profit,
             realised_pnl=decimal_text(self.realised * ONE // quantum, decimals),
             funding=decimal_text((self.funding_paid - funded) // quantum, decimals),
@@ -117,30 +116,28 @@ class PositionView(NamedTuple):
             hash=self.hash.hex(),
         )
 
-    def _marked(self, mark: int, cost: int, held: int, entry: Value) -> Marked:
-        """What depends on the mark: from `notional` to `max_removable`; the collateral is money over `entry.per`."""
+    def _marked(self, mark: int, cost: int, held: tuple[int, int]) -> Marked:
+        """What depends on the mark: from `notional` to `max_removable`; the collateral is a fraction of money."""
         rules, size = self.rules, self.size
-        value = rules.value(mark, self.entry_price)
-        per, decimals = value.per, rules.asset_decimals
-        quantum = rules.quantum * per
-        worth = rules.contract.sign * size * value.mark - cost * per
-        maintained, initial, texts = self._required(abs(size) * value.basis, per)
+        at_mark, basis, per = rules.value(mark, self.entry_price)
+        collateral, per_entry = held
+        decimals, quantum = rules.asset_decimals, rules.quantum * per
+        worth = rules.contract.sign * size * at_mark - cost * per
+        maintained, initial, texts = self._required(abs(size) * basis, per)
         return (
-            decimal_text(-(-abs(size) * value.mark // quantum), decimals),
-            decimal_text((worth * entry.per - held * per) // (quantum * entry.per), decimals),
+            decimal_text(-(-abs(size) * at_mark // quantum), decimals),
+            decimal_text((worth * per_entry - collateral * per) // (quantum * per_entry), decimals),
             decimal_text(worth // quantum, decimals),
             *texts,
             ratio(worth, maintained),
-            decimal_text(
-                margin.spare(rules, (held, entry.per), margin.Standing(worth, maintained, per), initial), decimals
-            ),
+            decimal_text(margin.spare(rules, held, margin.Standing(worth, maintained, per), initial), decimals),
         )
 
-    def _unmarked(self, entry: Value) -> Unmarked:
+    def _unmarked(self, worth: int, per: int) -> Unmarked:
         """The same without a mark: only what basis `entry` requires is known."""
         if not self.rules.entry_basis:
             return (None,) * 10
-        _, _, texts = self._required(abs(self.size) * entry.mark, entry.per)
+        _, _, texts = self._required(abs(worth), per)
         return (None, None, None, *texts, None, None)
 
     def _required(self, notional: int, per: int) -> tuple[int, tuple[int, int], Required]:
