@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
-from ringfence_streams.cli import kafka, topics
+from ringfence_streams.cli import instruments, kafka, topics
 from ringfence_streams.cli.console import console
 from ringfence_streams.cli.doctor import doctor
 from ringfence_streams.cli.explain import explain
@@ -39,6 +39,7 @@ class Group(NamedTuple):
 
 
 GROUPS: Final = (
+    Group("instruments", instruments.HELP, (instruments.preset, instruments.presets, instruments.brackets)),
     Group(
         "topics",
         "The topics of a Kafka cluster: make them, show them, compare them with what the engine needs.",
