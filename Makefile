@@ -44,6 +44,7 @@ check: $(INSTALLED) ## Check style, types, import directions, house rules and ge
 	@$(BIN)/python -m pytest -q tests/test_tidy.py
 	@$(BIN)/python -m ringfence_schemas.generate --check
 	@$(BIN)/python -m tools.reference --check
+	@$(BIN)/python -m tools.venues --check
 
 .PHONY: format
 format: $(INSTALLED) ## Format the code and mend what ruff can mend
@@ -67,9 +68,10 @@ chaos: $(INSTALLED) ## Kill brokers and engines, cut networks, and prove that no
 	@$(BIN)/python -m pytest tests/chaos
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write schemas/generated/ and docs/reference/ again from the code
+docs: $(INSTALLED) ## Write schemas/generated/, docs/reference/ and docs/guide/venues.md again from the code
 	@$(BIN)/python -m ringfence_schemas.generate
 	@$(BIN)/python -m tools.reference
+	@$(BIN)/python -m tools.venues
 
 .PHONY: golden
 golden: $(INSTALLED) ## Rewrite expected outcomes and wire bytes (read the difference before you commit it)

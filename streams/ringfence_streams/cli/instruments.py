@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
 import typer
@@ -47,6 +47,35 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+BracketsArgument = Annotated[
+    str, typer.Argument(metavar="FILE|-", help="JSON of brackets; - is standard input.", show_default=False)
+]
+NamesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name", metavar="S=NAME", help="Name of the instrument of symbol S. Repeatable.", show_default="the symbol"
+    ),
+]
+NotionalOption = Annotated[
+    bool,
+    typer.Option(
+        "--sizes-are-notional",
+        help="Vouch that sizes in ccxt's table of an unknown venue are notional in the settlement asset.",
+    ),
+]
+
+
+def _by_symbol(option: str, metavar: str, what: str) -> Any:
+    """An option that may be stated for all symbols, and again for single ones."""
+    said = f"{what}, of one symbol or of all. Repeatable."
+    return typer.Option(option, metavar=metavar, help=said, show_default="the preset's")
+
+
+TicksOption = Annotated[list[str] | None, _by_symbol("--price-tick", "[S=]P", "Grid of prices")]
+StepsOption = Annotated[list[str] | None, _by_symbol("--quantity-step", "[S=]Q", "Grid of quantities")]
+MultipliersOption = Annotated[list[str] | None, _by_symbol("--multiplier", "[S=]M", "Size of one contract")]
 
 
 def preset(
@@ -127,9 +156,7 @@ def presets(*, as_json: Annotated[bool, typer.Option("--json", help="Print one J
 
 def brackets(
     *,
-    file: Annotated[
-        str, typer.Argument(metavar="FILE|-", help="JSON of brackets; - is standard input.", show_default=False)
-    ] = "-",
+    file: BracketsArgument = "-",
     preset_name: Annotated[
         str | None,
         typer.Option(
@@ -143,53 +170,15 @@ def brackets(
         list[str] | None,
         typer.Option("--symbol", metavar="S", help="Only this one. Repeatable.", show_default="all"),
     ] = None,
-    names: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--name",
-            metavar="S=NAME",
-            help="Name of the instrument made of symbol S. Repeatable.",
-            show_default="the symbol",
-        ),
-    ] = None,
+    names: NamesOption = None,
     settle_asset: Annotated[
         str | None,
         typer.Option("--settle-asset", metavar="A", help="Asset of all of them.", show_default="read from the symbol"),
     ] = None,
-    price_ticks: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--price-tick",
-            metavar="[S=]P",
-            help="Grid of prices, of one symbol or of all. Repeatable.",
-            show_default="the preset's",
-        ),
-    ] = None,
-    quantity_steps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--quantity-step",
-            metavar="[S=]Q",
-            help="Grid of quantities, of one symbol or of all. Repeatable.",
-            show_default="the preset's",
-        ),
-    ] = None,
-    multipliers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--multiplier",
-            metavar="[S=]M",
-            help="Size of one contract, of one symbol or of all. Repeatable.",
-            show_default="the preset's",
-        ),
-    ] = None,
-    sizes_are_notional: Annotated[
-        bool,
-        typer.Option(
-            "--sizes-are-notional",
-            help="Vouch that sizes in ccxt's table of an unknown venue are notional in the settlement asset.",
-        ),
-    ] = False,
+    price_ticks: TicksOption = None,
+    quantity_steps: StepsOption = None,
+    multipliers: MultipliersOption = None,
+    sizes_are_notional: NotionalOption = False,
     version: VersionOption = 1,
     time_us: TimeOption = None,
     parameters: SetOption = None,
@@ -209,36 +198,51 @@ def brackets(
     """
     tables = _tables(file, symbols or [], sizes_are_notional=sizes_are_notional)
     known = {each.symbol for each in tables}
-    ticks, steps, sizes, called = (
-        _per_symbol(option, texts or [], known)
-        for option, texts in (
-            ("--price-tick", price_ticks),
-            ("--quantity-step", quantity_steps),
-            ("--multiplier", multipliers),
-            ("--name", names),
-        )
+    stated = Stated(
+        names=_per_symbol("--name", names, known),
+        settle_asset=settle_asset,
+        price_ticks=_per_symbol("--price-tick", price_ticks, known),
+        quantity_steps=_per_symbol("--quantity-step", quantity_steps, known),
+        multipliers=_per_symbol("--multiplier", multipliers, known),
     )
     lines = []
     for each in tables:
         chosen = _preset_for(each, preset_name)
-        given = {
-            "instrument": called.get(each.symbol, each.symbol),
-            "settle_asset": settle_asset or _settle_asset(each),
-            "price_tick": _of_symbol(ticks, each),
-            "quantity_step": _of_symbol(steps, each),
-            "multiplier": _of_symbol(sizes, each) or _contract_size(each, chosen),
-            "tiers": list(each.tiers),
-        }
-        stated = chosen.parameters | {key: value for key, value in given.items() if value is not None}
-        lines.append(_line(stated, version, time_us, parameters, each.symbol))
+        lines.append(_line(chosen.parameters | stated.of(each, chosen), version, time_us, parameters, each.symbol))
         if each.note:
             console.say(each.note, symbol=each.symbol)
-    if not (ticks and steps):
-        lacking = " and ".join(
-            word for word, texts in (("--price-tick", ticks), ("--quantity-step", steps)) if not texts
-        )
+    if lacking := " and ".join(stated.lacking()):
         console.say(f"the preset's grid is taken for {counted(len(lines), 'instrument')}: state {lacking}")
     write_out(b"".join(lines))
+
+
+class Stated(NamedTuple):
+    """What the command line says of instruments beside their brackets, by symbol; the empty symbol stands for all."""
+
+    names: Mapping[str, str]
+    settle_asset: str | None
+    price_ticks: Mapping[str, str]
+    quantity_steps: Mapping[str, str]
+    multipliers: Mapping[str, str]
+
+    def of(self, each: Table, chosen: Preset) -> dict[str, Any]:
+        """The parameters of one instrument that are not the preset's.  Raises Problem."""
+        given = {
+            "instrument": self.names.get(each.symbol, each.symbol),
+            "settle_asset": self.settle_asset or _settle_asset(each),
+            "price_tick": _of_symbol(self.price_ticks, each),
+            "quantity_step": _of_symbol(self.quantity_steps, each),
+            "multiplier": _of_symbol(self.multipliers, each) or _contract_size(each, chosen),
+            "tiers": list(each.tiers),
+        }
+        return {key: value for key, value in given.items() if value is not None}
+
+    def lacking(self) -> Iterator[str]:
+        """Yield the options of the grid that were left out."""
+        if not self.price_ticks:
+            yield "--price-tick"
+        if not self.quantity_steps:
+            yield "--quantity-step"
 
 
 # ------------------------------------------------------------------------------------------------------------- presets
@@ -341,10 +345,10 @@ def _require_symbols(option: str, symbols: Iterable[str], known: Collection[str]
             raise Problem("unknown_symbol", f"{option}: no brackets of {symbol}", f"There are {some}, ...")
 
 
-def _per_symbol(option: str, texts: list[str], known: Collection[str]) -> dict[str, str]:
+def _per_symbol(option: str, texts: list[str] | None, known: Collection[str]) -> dict[str, str]:
     """Values by symbol; under the empty symbol the one of all."""
     values = {}
-    for text in texts:
+    for text in texts or []:
         symbol, equals, value = text.rpartition("=")
         if equals or option == "--name":
             _require_symbols(option, [symbol], known)
