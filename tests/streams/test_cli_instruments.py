@@ -88,6 +88,17 @@ def test_a_preset_is_accepted_by_the_fold(name: str, capfdbinary: Capture) -> No
     (listed,) = FoldEngine().apply(called.stdout.rstrip())
     assert (listed["type"], listed["instrument"]) == ("instrument_changed", "X")
     assert presets()[name].tiers_are in called.stderr
+    assert "the grid is an example: state --price-tick and --quantity-step\n" in called.stderr
+
+
+@pytest.mark.parametrize("name", presets())
+def test_nothing_but_unknown_options_is_refused(name: str, capfdbinary: Capture) -> None:
+    """With the options that every version knows in their place, the rest of every preset is accepted."""
+    known = ("contract=linear", "tier_mode=marginal", "funding_payer=bucket_first")
+    options = [word for text in known for word in ("--set", text)]
+    line = instruments(capfdbinary, "preset", name, *options, "--time-us", "1").stdout.rstrip()
+    (listed,) = FoldEngine().apply(line)
+    assert listed["type"] == "instrument_changed"
 
 
 def test_every_venue_of_the_margin_rules_has_a_preset_with_its_sources() -> None:
@@ -385,6 +396,12 @@ BAD = [
     (USD_M, ("--name", "ETHUSDT=X"), "unknown_symbol: --name: no brackets of ETHUSDT"),
     (USD_M, ("--price-tick", "ETHUSDT=1"), "unknown_symbol: --price-tick: no brackets of ETHUSDT"),
     (USD_M.replace("BTCUSDT", "币安USDT"), (), "bad_parameter: 币安USDT: "),
+    (USD_M, ("--name", "X"), "bad_parameter: --name X is not SYMBOL=NAME"),
+    (
+        f"[{USD_M.strip()[1:-1]}, {USD_M.strip()[1:-1].replace('BTC', 'ETH')}]",
+        ("--name", "BTCUSDT=X", "--name", "ETHUSDT=X"),
+        "bad_parameter: Two tables would be of X",
+    ),
     (USD_M, ("--set", "nonsense=1"), "bad_parameter: BTCUSDT: an instrument has no parameter nonsense"),
 ]
 

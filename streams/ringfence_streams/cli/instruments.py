@@ -135,6 +135,8 @@ def preset(
     }
     if tiers is None:
         console.say(f"the tiers are an example: {chosen.tiers_are}", preset=name)
+    if lacking := " and ".join(_lacking(price_tick, quantity_step)):
+        console.say(f"the grid is an example: state {lacking}", preset=name)
     stated = chosen.parameters | {key: value for key, value in given.items() if value is not None}
     write_out(_line(stated, version, time_us, parameters, name))
 
@@ -206,12 +208,13 @@ def brackets(
         multipliers=_per_symbol("--multiplier", multipliers, known),
     )
     lines = []
+    _require_single(stated.names.get(each.symbol, each.symbol) for each in tables)
     for each in tables:
         chosen = _preset_for(each, preset_name)
         lines.append(_line(chosen.parameters | stated.of(each, chosen), version, time_us, parameters, each.symbol))
         if each.note:
             console.say(each.note, symbol=each.symbol)
-    if lacking := " and ".join(stated.lacking()):
+    if lacking := " and ".join(_lacking(stated.price_ticks, stated.quantity_steps)):
         console.say(f"the preset's grid is taken for {counted(len(lines), 'instrument')}: state {lacking}")
     write_out(b"".join(lines))
 
@@ -237,13 +240,6 @@ class Stated(NamedTuple):
         }
         return {key: value for key, value in given.items() if value is not None}
 
-    def lacking(self) -> Iterator[str]:
-        """Yield the options of the grid that were left out."""
-        if not self.price_ticks:
-            yield "--price-tick"
-        if not self.quantity_steps:
-            yield "--quantity-step"
-
 
 # ------------------------------------------------------------------------------------------------------------- presets
 
@@ -259,6 +255,14 @@ def _preset_named(name: str) -> Preset:
 def _plain(example: str) -> str:
     """A name for an example that is described in words."""
     return example if " " not in example else "EXAMPLE"
+
+
+def _lacking(price_tick: object, quantity_step: object) -> Iterator[str]:
+    """Yield the options of the grid that were left out."""
+    if not price_tick:
+        yield "--price-tick"
+    if not quantity_step:
+        yield "--quantity-step"
 
 
 def _refusal(each: Preset) -> str | None:
@@ -345,12 +349,23 @@ def _require_symbols(option: str, symbols: Iterable[str], known: Collection[str]
             raise Problem("unknown_symbol", f"{option}: no brackets of {symbol}", f"There are {some}, ...")
 
 
+def _require_single(names: Iterable[str]) -> None:
+    """Two tables of one instrument would be two versions with one number."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise Problem("bad_parameter", f"Two tables would be of {name}", "Give each a --name of its own")
+        seen.add(name)
+
+
 def _per_symbol(option: str, texts: list[str] | None, known: Collection[str]) -> dict[str, str]:
     """Values by symbol; under the empty symbol the one of all."""
     values = {}
     for text in texts or []:
         symbol, equals, value = text.rpartition("=")
-        if equals or option == "--name":
+        if option == "--name" and not equals:
+            raise Problem("bad_parameter", f"--name {text} is not SYMBOL=NAME", "For example --name BTCUSDT=BTC-PERP")
+        if equals:
             _require_symbols(option, [symbol], known)
         values[symbol] = value
     return values
