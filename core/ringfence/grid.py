@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import gcd
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from ringfence.contracts import INVERSE
+from ringfence.contracts import INVERSE, Contract
 from ringfence.scales import ONE, PRICE_LIMIT, PRICE_ONE, ceil_divide
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Stretches:
     top: int
 
     @classmethod
-    def of(cls, tiers: SideTiers, ratio: int, price_tick: int, *, inverse: bool, strict: bool) -> Stretches:
+    def of(cls, tiers: SideTiers, ratio: int, price_tick: int, contract: Contract, *, strict: bool) -> Stretches:
         """Work out equity <= ratio * maintenance, or < if `strict`, under basis `mark`."""
         ceilings = [*tiers.floors[1:], None]
         lines = [
@@ -139,12 +139,12 @@ class Stretches:
             lines = [line._replace(floor=0, ceiling=None) for line in lines]
         else:  # maintenance is not below zero
             lines.append(Line(0, None, 0, 0))
-        return cls(tuple(lines), 0, inverse, strict, price_tick, _top(price_tick))
+        return cls(tuple(lines), 0, contract.sign < 0, strict, price_tick, _top(price_tick))
 
     @classmethod
-    def of_entry(cls, ratio: int, price_tick: int, *, inverse: bool, strict: bool) -> Stretches:
+    def of_entry(cls, ratio: int, price_tick: int, contract: Contract, *, strict: bool) -> Stretches:
         """The same under basis `entry`."""
-        return cls((), ratio, inverse, strict, price_tick, _top(price_tick))
+        return cls((), ratio, contract.sign < 0, strict, price_tick, _top(price_tick))
 
     def point(self, size: int, cost: int, start: int, required: Required) -> int | None:
         """Return the same point; the walk begins at the grid point of `start`, its neighbour in the direction of the
@@ -193,6 +193,10 @@ class Stretches:
             return least, size * INVERSE // (line.floor * self.price_tick) if line.floor else self.top
         most = self.top if line.ceiling is None else ceil_divide(line.ceiling, size * self.price_tick) - 1
         return ceil_divide(line.floor, size * self.price_tick), most
+
+
+Trigger: TypeAlias = Crossing | Stretches
+"""What knows the price at which a bucket reaches one level."""
 
 
 def _top(price_tick: int) -> int:

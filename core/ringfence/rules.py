@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ringfence.contracts import INVERSE_CONTRACT, LINEAR, Contract, Value
-from ringfence.grid import Crossing, Required, Stretches
+from ringfence.grid import Crossing, Required, Stretches, Trigger
 from ringfence.hashing import digest_of
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence_schemas.content import content_of
@@ -103,9 +103,9 @@ class Rules:
     quantity_step: int
     long: SideTiers
     short: SideTiers
-    long_crossings: tuple[Crossing | Stretches, ...]
+    long_crossings: tuple[Trigger, ...]
     """Where a long reaches each margin call level, and last its liquidation."""
-    short_crossings: tuple[Crossing | Stretches, ...]
+    short_crossings: tuple[Trigger, ...]
     max_leverages: tuple[int | None, ...]
     initial_rates: tuple[tuple[int, int], ...]
     default_leverage: int
@@ -126,7 +126,7 @@ class Rules:
         """Return the maintenance lines of a position of this signed size."""
         return self.long if size > 0 else self.short
 
-    def crossings(self, size: int) -> tuple[Crossing | Stretches, ...]:
+    def crossings(self, size: int) -> tuple[Trigger, ...]:
         """Return where a position of this signed size reaches each margin call level, and last its liquidation."""
         return self.long_crossings if size > 0 else self.short_crossings
 
@@ -179,14 +179,8 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     price_tick, call_levels, strict = units[event.price_tick] * ONE, _call_levels(event), event.trigger == "below"
     tick_digits, tick_decimals = _mantissa(units[event.price_tick])
     entry_basis = event.maintenance is not None and event.maintenance.basis == "entry"
-    levels = [(level, False) for level in call_levels]
-    crossings = [
-        tuple(
-            _crossing(tiers, sign, ratio, price_tick, contract, entry_basis=entry_basis, strict=strictly)
-            for ratio, strictly in (*levels, (ONE, strict))
-        )
-        for tiers, sign in ((long, 1), (short, -1))
-    ]
+    ratios = [*((level, False) for level in call_levels), (ONE, strict)]
+    at_entry = tuple(Stretches.of_entry(ratio, price_tick, contract, strict=below) for ratio, below in ratios)
     return Rules(
         event=event,
         content=digest_of(content_of(event)),
@@ -205,8 +199,8 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         quantity_step=units[event.quantity_step],
         long=long,
         short=short,
-        long_crossings=crossings[0],
-        short_crossings=crossings[1],
+        long_crossings=at_entry if entry_basis else _crossings(long, 1, ratios, price_tick, contract),
+        short_crossings=at_entry if entry_basis else _crossings(short, -1, ratios, price_tick, contract),
         max_leverages=max_leverages,
         initial_rates=initial_rates,
         default_leverage=default_leverage,
@@ -346,22 +340,13 @@ _AMOUNTS: Final[dict[str, Callable[[list[Tier], list[int], list[int]], list[int]
 }
 
 
-def _crossing(
-    tiers: SideTiers,
-    sign: int,
-    ratio: int,
-    price_tick: int,
-    contract: Contract,
-    *,
-    entry_basis: bool,
-    strict: bool,
-) -> Crossing | Stretches:
-    inverse = contract.sign < 0
-    if entry_basis:
-        return Stretches.of_entry(ratio, price_tick, inverse=inverse, strict=strict)
-    if inverse or not tiers.greatest:
-        return Stretches.of(tiers, ratio, price_tick, inverse=inverse, strict=strict)
-    return Crossing.of(tiers, sign, ratio, price_tick, strict=strict)
+def _crossings(
+    tiers: SideTiers, sign: int, ratios: list[tuple[int, bool]], price_tick: int, contract: Contract
+) -> tuple[Trigger, ...]:
+    """Work out where one side meets each ratio, or falls below it."""
+    if contract.sign < 0 or not tiers.greatest:
+        return tuple(Stretches.of(tiers, ratio, price_tick, contract, strict=below) for ratio, below in ratios)
+    return tuple(Crossing.of(tiers, sign, ratio, price_tick, strict=below) for ratio, below in ratios)
 
 
 def _max_leverage(tier: Tier, row: int) -> int | None:

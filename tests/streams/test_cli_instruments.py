@@ -24,10 +24,6 @@ from tests.test_tidy import ROOT
 Capture = pytest.CaptureFixture[bytes]
 
 REFUSED_BY_THIS_VERSION = {
-    "binance-inverse": "contract: inverse",
-    "kraken-inverse": "contract: inverse",
-    "bitmex": "contract: inverse",
-    "okx": "tier_mode: whole",
     "bybit": "funding_payer: free_balance_first",
 }
 """Presets with an option that this engine does not know yet, and the option.  Delete a row once it does."""
