@@ -83,6 +83,7 @@ def given(bucket: Bucket) -> tuple[Given, ...]:
     book, account = bucket.book, bucket.account.name
     q, _, cash, index = _fixed(bucket)
     side = "long" if bucket.size > 0 else "short" if bucket.size else "flat"
+    reach = "pays its funding, else out of reach" if book.rules.wallet_first else "out of reach"
     wallet = decimal_text(book.asset.wallets.get(account, 0), book.asset.decimals)
     return (
         Given("q", f"signed size, {side}", q),
@@ -91,7 +92,7 @@ def given(bucket: Bucket) -> tuple[Given, ...]:
         Given("F", "funding index", index),
         Given("P", "mark price", figures.price(book.mark) or "none yet"),
         Given("L", "leverage", figures.decimal(margin.leverage_of(bucket))),
-        Given("wallet", f"of {account}, {book.asset.name}, out of reach", wallet),
+        Given("wallet", f"of {account}, {book.asset.name}, {reach}", wallet),
         Given("version", f"of the parameters of {book.name}", str(book.rules.version)),
     )
 

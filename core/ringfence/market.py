@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringfence import liquidation
+from ringfence import liquidation, margin
 from ringfence.hashing import digest_of
-from ringfence.judge import sweep
+from ringfence.judge import account_name, sweep
 from ringfence.refusals import Refusal, refusal
 from ringfence.rules import InvalidInstrument, Rules, build_rules
 from ringfence.scales import ONE
@@ -173,14 +173,28 @@ def apply_price(state: State, book: Book, price: int, time_us: int) -> None:
 
 
 def apply_funding(state: State, event: Funding) -> None:
-    """F += rate * price, exactly; then the instrument is judged at the present mark."""
+    """F += rate * price, exactly; wallets pay where the instrument says so; then it is judged at the present mark."""
     book = open_book(state, event.instrument)
     if event.price is None and book.mark is None:
         raise refusal("no_mark", event.instrument)
     advance_market(state, book, event.time_us)
     price = units[event.price] * ONE if event.price is not None else book.mark or 0
-    book.funding_index += units[event.rate] * price // ONE
+    book.funding_payment = units[event.rate] * price // ONE
+    book.funding_index += book.funding_payment
+    if book.rules.wallet_first:
+        _draw_funding(state, book, book.funding_payment)
     sweep(state, book)
+
+
+def _draw_funding(state: State, book: Book, payment: int) -> None:
+    """Take from wallets what positions owe for this payment per unit, as far as they go, in order of account id."""
+    for bucket in sorted(book.buckets.values(), key=account_name):
+        drawn = margin.funding_drawn(bucket, payment)
+        if drawn:
+            state.ledger.draw_funding(bucket, drawn)
+            state.engine_changed(bucket)
+            state.touch_wallet(bucket.account.name, book.asset.name)
+            book.index.place(bucket)
 
 
 def apply_settlement(state: State, event: Settlement) -> None:

@@ -111,6 +111,8 @@ class Rules:
     call_levels: tuple[int, ...]
     recover: int
     release: bool
+    wallet_first: bool
+    """What a position owes as funding comes from the wallet as far as that goes."""
     taker_fee: int
     liquidation: LiquidationRules
 
@@ -198,6 +200,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         call_levels=call_levels,
         recover=_recover(event),
         release=event.release_on_reduce != "none",
+        wallet_first=event.funding_payer == "free_balance_first",
         taker_fee=_optional(event.fees.taker if event.fees else None, 0),
         liquidation=_liquidation(event, money_one),
     )
@@ -221,7 +224,6 @@ def _refuse_unsupported(event: Instrument) -> None:
     chosen = {
         "contract: inverse": event.contract != "linear",
         f"tier_mode: {event.tier_mode}": event.tier_mode not in (None, "marginal"),
-        "funding_payer: free_balance_first": event.funding_payer == "free_balance_first",
         "mark: anything but {method: last}": _guards_mark(event),
         "volatility": event.volatility is not None,
     }

@@ -23,7 +23,17 @@ from ringfence_schemas.reading import decode_input
 VERSION: Final = 1
 
 _ASSET: Final = ("name", "decimals", "stated_us", "external", "fees", "rounding")
-_BOOK: Final = ("mark", "funding_index", "market_time_us", "changed", "settled", "fund", "trading", "funding")
+_BOOK: Final = (
+    "mark",
+    "funding_index",
+    "funding_payment",
+    "market_time_us",
+    "changed",
+    "settled",
+    "fund",
+    "trading",
+    "funding",
+)
 _BUCKET: Final = (
     "size",
     "cash",
@@ -33,6 +43,7 @@ _BUCKET: Final = (
     "put_in",
     "taken_out",
     "returned",
+    "drawn",
     "level",
     "cases",
     "liquidations",

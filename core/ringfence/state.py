@@ -73,6 +73,7 @@ class Bucket:
         "book",
         "cases",
         "cash",
+        "drawn",
         "engine_changed",
         "entry",
         "entry_price",
@@ -112,6 +113,8 @@ class Bucket:
         """Gross amount that went to the wallet since it opened, in units of the asset."""
         self.returned = 0
         """Gross amount that its closings gave back to the wallet, over its whole life, in units of the asset."""
+        self.drawn = 0
+        """Gross amount that funding took from the wallet, over its whole life, in units of the asset."""
         self.level = 0
         """Margin call level, as its ratio in decimals: deeper is smaller.  0: none; otherwise a case is open."""
         self.cases = 0
@@ -152,6 +155,7 @@ class Book:
         "fund",
         "funding",
         "funding_index",
+        "funding_payment",
         "index",
         "mark",
         "market_time_us",
@@ -177,6 +181,8 @@ class Book:
         """Mark price: the last tick, in price units."""
         self.funding_index = 0
         """F: cumulative funding per unit of size, in price units."""
+        self.funding_payment: int | None = None
+        """What the last funding added to F; None: there has been none."""
         self.market_time_us = 0
         """Greatest `time_us` of the instrument's own inputs."""
         self.sources: dict[str, tuple[int, str]] = {}

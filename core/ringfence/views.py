@@ -16,7 +16,7 @@ from ringfence.rules import Rules
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence.state import Asset, Bucket
 from ringfence_schemas.decimals import DECIMALS, decimal_text
-from ringfence_schemas.outcomes import Position, Wallet, encode
+from ringfence_schemas.outcomes import ABSENT, Position, Wallet, encode
 
 
 class PositionView(NamedTuple):
@@ -37,6 +37,8 @@ class PositionView(NamedTuple):
     liquidation_id: str | None
     sequence: int
     hash: bytes
+    next_cost: int | None
+    """What the last funding would cost the bucket if it came once more, money; None: there has been none."""
 
     @classmethod
     def of(cls, bucket: Bucket) -> PositionView:
@@ -58,6 +60,7 @@ class PositionView(NamedTuple):
             bucket.liquidation_id if bucket.liquidation else None,
             account.sequence,
             account.hash,
+            None if book.funding_payment is None else margin.funding_cost(bucket, book.funding_payment),
         )
 
     @property
@@ -80,9 +83,8 @@ class PositionView(NamedTuple):
         held = size * entry_price - cost
         start = entry_price if mark is None else mark
         fixed = rules.fixed(size, self.entry_price)
-        *called, liquidated = [
-            _price_at(crossing.point(size, cost, start, fixed), rules) for crossing in rules.crossings(size)
-        ]
+        crossings = rules.crossings(size)
+        *called, liquidated = [_price_at(crossing.point(size, cost, start, fixed), rules) for crossing in crossings]
         notional, profit, equity, initial, maintenance, rate, amount, tier, margin_ratio, removable = (
             self._unmarked() if mark is None else self._marked(mark, size * mark - cost, held)
         )
@@ -114,6 +116,9 @@ class PositionView(NamedTuple):
             liquidation_id=self.liquidation_id,
             sequence=self.sequence,
             hash=self.hash.hex(),
+            liquidation_price_after_funding=ABSENT
+            if self.next_cost is None
+            else _price_at(crossings[-1].point(size, cost + self.next_cost, start, fixed), rules),
         )
 
     def _marked(self, mark: int, worth: int, held: int) -> Marked:

@@ -2,10 +2,11 @@
 
 Numbers are canonical decimal text (`ringfence_schemas.decimals.decimal_text`), or None where the mark they need is
 missing; counts and times are integers.  Fields that do not apply are printed as null, so that every outcome of a type
-has the same fields; only the members of `Cause` and `MarginCall.uncertain` are left out when absent.
+has the same fields; only the members of `Cause`, `MarginCall.uncertain` and `Position.liquidation_price_after_funding`
+are left out when absent.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -14,6 +15,9 @@ from ringfence_schemas.kinds import CanonicalDecimal
 
 Fraction = tuple[CanonicalDecimal, CanonicalDecimal]
 """Numerator and denominator of an exact ratio, both canonical decimals."""
+
+ABSENT: Final = UNSET
+"""An optional field that is left out."""
 
 CallStatus = Literal["called", "escalated", "eased", "recovered", "closed"]
 FlagReason = Literal["off_grid", "close_only", "excess", "above_max_leverage"]
@@ -254,6 +258,8 @@ class Position(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", ta
     liquidation_id: str | None
     sequence: int
     hash: str
+    liquidation_price_after_funding: CanonicalDecimal | UnsetType | None = UNSET
+    """The liquidation price if the instrument's last funding came once more; absent until there has been one."""
 
 
 class Wallet(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="wallet"):

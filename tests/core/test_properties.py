@@ -99,13 +99,16 @@ def test_the_fold_equals_the_textbook(world: list[Json], drawn: list[Move]) -> N
 @weather
 @given(world=worlds(), drawn=moves)
 def test_an_input_applied_again_changes_nothing(world: list[Json], drawn: list[Move]) -> None:
-    """Every input that was not refused is followed by itself: no decision, and the digest stands still (I7)."""
+    """Every input that was not refused is followed by itself: no decision, and the digest stands still (I7).
+
+    Packed ticks have no id; a wick inside them is another one when it comes again.
+    """
     engine = FoldEngine()
     for data in stream(world, drawn):
         refused = engine.fold.refused
         engine.apply(data)
         digest = engine.fold.digest()
-        if engine.fold.refused == refused:
+        if engine.fold.refused == refused and json.loads(data)["type"] != "ticks":
             assert engine.apply(data) == []
             assert engine.fold.digest() == digest
 

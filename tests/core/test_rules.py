@@ -65,14 +65,13 @@ UNSUPPORTED: list[tuple[Json, str]] = [
     ({"contract": "inverse"}, "contract: inverse"),
     ({"tier_mode": "whole"}, "tier_mode: whole"),
     ({"tier_mode": "given"}, "tier_mode: given"),
-    ({"funding_payer": "free_balance_first"}, "funding_payer: free_balance_first"),
     ({"mark": {"method": "median"}}, "mark: "),
     ({"mark": {"max_age_us": 1}}, "mark: "),
 ]
 
 ACCEPTED: list[Json] = [
     {"maintenance": {"basis": "mark"}, "tier_mode": "marginal", "funding_payer": "bucket_first", "halted": False},
-    {"maintenance": {"basis": "entry"}, "halted": True, "expiry_us": 0},
+    {"maintenance": {"basis": "entry"}, "halted": True, "expiry_us": 0, "funding_payer": "free_balance_first"},
     {"mark": {"method": "last"}, "contract": "linear", "trigger": "below", "release_on_reduce": "none"},
     {"tiers": [{"floor": "0", "maintenance_rate_long": "0.1", "maintenance_rate_short": "1.5"}]},
     {"tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "0", "initial_rate": "0.2"}]},

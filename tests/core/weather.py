@@ -99,6 +99,7 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         "recover": one(None, "0", "0.25"),
         "expiry_us": one(None, None, 2_000_000),
         "release_on_reduce": one(None, "none"),
+        "funding_payer": one(None, "free_balance_first"),
         "fees": one(None, {"taker": "0.0005"}),
         "time_us": 1,
     }
@@ -343,6 +344,7 @@ class Forecast:
         for row in document["tiers"]:
             row["maintenance_rate"] = text(min(Fraction(row["maintenance_rate"]) * factor, Fraction(9, 10)))
         document["margin_call_levels"] = ([], ["2"], ["5", "1.1"])[move.second % 3]
+        document["funding_payer"] = (None, "free_balance_first")[move.first % 2]
         document["halted"] = (None, None, True)[move.first // 4 % 3]
         document["effective_us"] = (None, self.time_us + 5, self.time_us + 2_000_000)[move.third % 3]
         document["time_us"] = self.time_us

@@ -323,6 +323,7 @@ OUTCOMES: tuple[Outcome, ...] = (
         liquidation_id=LIQUIDATION_ID,
         sequence=9,
         hash="ab" * 16,
+        liquidation_price_after_funding="63582",
     ),
     Wallet(account="alice", asset="USDT", balance="1370"),
 )

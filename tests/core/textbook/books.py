@@ -21,6 +21,8 @@ class Market:
     pending: list[Terms] = field(default_factory=list)
     mark: Fraction | None = None
     funding_index: Fraction = Fraction(0)
+    last_funding: Fraction | None = None
+    """What the last funding payment was, per unit of size."""
     market_us: int = 0
     changed: bool = False
     """Whether the parameters changed since the last tick."""

@@ -116,7 +116,6 @@ class Terms:
         supported = {
             "contract": "linear",
             "tier_mode": "marginal",
-            "funding_payer": "bucket_first",
             "mark": {"method": "last"},
         }
         for name in (*supported, "volatility"):
