@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from ringfence import figures, formulas
 from ringfence.formulas import Condition, Given, Judged, Step
 from ringfence.state import Bucket
-from ringfence_schemas.outcomes import Decision, LiquidationOrder, LiquidationStarted, MarginCall, Refused
+from ringfence_schemas.outcomes import (
+    Decision,
+    DeleverageRequested,
+    LiquidationOrder,
+    LiquidationStarted,
+    MarginCall,
+    Refused,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,8 @@ def explain_decision(decision: Decision, bucket: Bucket | None) -> Explanation:
             return _explain_start(decision, now)
         case LiquidationOrder():
             return _explain_order(decision, now)
+        case DeleverageRequested():
+            return _explain_request(decision, now)
         case Refused(code="not_removable"):
             return Explanation(formulas.given(bucket), (*formulas.judgement(now), *formulas.removable(now)))
     return Explanation(formulas.given(bucket), formulas.judgement(now), (formulas.liquidated(now, "at the mark"),))
@@ -99,6 +108,12 @@ def _explain_order(order: LiquidationOrder, now: Judged) -> Explanation:
     conditions = (liquidated, *(formulas.restored(now, part) for part in parts))
     note = "It is the least multiple of the quantity step that restores the position."
     return Explanation(formulas.given(bucket), steps, conditions, (note,))
+
+
+def _explain_request(asked: DeleverageRequested, now: Judged) -> Explanation:
+    note = f"The loss that nobody covers is {asked.uncovered_loss}; place {asked.rank} on this shard."
+    steps = (*formulas.judgement(now), formulas.score(now))
+    return Explanation(formulas.given(now.bucket), steps, (formulas.borne(asked, now),), (note,))
 
 
 def _limits(bucket: Bucket) -> tuple[str, ...]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from ringfence import figures, margin
+from ringfence import deleveraging, figures, margin
 from ringfence.rules import Rules
 from ringfence.scales import MONEY_DECIMALS, ONE, PRICE_DECIMALS, PRICE_LIMIT
 from ringfence.state import Bucket
-from ringfence_schemas.decimals import DECIMALS, decimal_text
-from ringfence_schemas.outcomes import LiquidationOrder, LiquidationStarted, MarginCall
+from ringfence_schemas.decimals import DECIMALS, decimal_text, units
+from ringfence_schemas.outcomes import DeleverageRequested, LiquidationOrder, LiquidationStarted, MarginCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +237,24 @@ def bankruptcy(order: LiquidationOrder, now: Judged) -> Step:
         order.limit_price,
         f"{'up' if now.sign > 0 else 'down'} to the grid of {figures.price(now.rules.price_tick)}",
     )
+
+
+def score(now: Judged) -> Step:
+    """The rank of a holder who may be asked to deleverage."""
+    return Step(
+        "score",
+        "q * (P - E) / (|q| * E) * |q| * P / equity",
+        f"{now.q} * ({now.p} - {now.entry}) / ({now.size} * {now.entry}) * {now.size} * {now.p} / {now.e}",
+        _quotient(*deleveraging.score(now.bucket).as_integer_ratio(), 0),
+    )
+
+
+def borne(asked: DeleverageRequested, now: Judged) -> Condition:
+    """Whether the bucket can bear the price at which it is asked to close."""
+    price = units[asked.price] * ONE
+    left = f"{now.c} + {now.q} * ({asked.price} - {now.f})"
+    holds = margin.equity(now.bucket, price) >= 0
+    return Condition("it can bear the price", "c + q * (price - F) >= 0", left, ">=", "0", holds)
 
 
 def restored(now: Judged, part: int) -> Condition:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from heapq import heappush
 from typing import Final, NamedTuple
 
-from ringfence import calls, figures, margin
+from ringfence import calls, deleveraging, figures, margin
 from ringfence.scales import ONE, ceil_divide
 from ringfence.shard_state import State
 from ringfence.state import Bucket, Liquidation
@@ -229,24 +229,27 @@ def take_over(state: State, bucket: Bucket) -> None:
     )
     state.ledger.trade(bucket, -size, price)
     bucket.size = 0
-    close(state, bucket, "taken_over", wallet_before)
+    close(state, bucket, "taken_over", wallet_before, size, price)
 
 
 # ------------------------------------------------------------------------------------------- the end of a bucket
 
 
-def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None:
-    """Empty a bucket whose position is gone: what is left moves out, what is missing is the fund's, a fraction is
-    rounded off.
+def close(state: State, bucket: Bucket, result: str, wallet_before: int, size: int, price: int) -> None:
+    """Empty a bucket whose position, of this size, was closed at this price: what is left moves out, what is missing is
+    the fund's, a fraction is rounded off.
     """
     book, ledger, run = bucket.book, state.ledger, bucket.liquidation
     loss_base = bucket.put_in - bucket.taken_out
     residual = shortfall = 0
     to_fund = run is not None and result != "settled" and book.rules.liquidation.residual == "fund"
     if bucket.cash < 0:
-        shortfall = book.rules.units_up(-bucket.cash)
+        shortfall, cost = book.rules.units_up(-bucket.cash), size * price - bucket.cash
         ledger.cover(bucket, shortfall)
-        _publish_shortfall(state, bucket, shortfall)
+        loss = _publish_shortfall(state, bucket, shortfall)
+        if loss is not None and result != "settled":
+            closed = deleveraging.Closed(size, cost, shortfall, min(shortfall, -(book.fund or 0)))
+            deleveraging.request(state, bucket, closed, loss)
     else:
         residual = bucket.cash // book.rules.quantum
         if residual and to_fund:
@@ -272,7 +275,7 @@ def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None
     state.touch_wallet(bucket.account.name, book.asset.name)
 
 
-def _publish_shortfall(state: State, bucket: Bucket, amount: int) -> None:
+def _publish_shortfall(state: State, bucket: Bucket, amount: int) -> UncoveredLoss | None:
     asset, balance = bucket.book.asset, bucket.book.fund or 0
     fields = {
         "liquidation_id": bucket.liquidation_id,
@@ -280,8 +283,9 @@ def _publish_shortfall(state: State, bucket: Bucket, amount: int) -> None:
         "fund_balance": decimal_text(balance, asset.decimals),
     }
     state.record_of(ShortfallRecorded, bucket, amount=decimal_text(amount, asset.decimals), **fields)
-    if balance < 0:
-        state.record_of(UncoveredLoss, bucket, amount=decimal_text(min(amount, -balance), asset.decimals), **fields)
+    if balance >= 0:
+        return None
+    return state.record_of(UncoveredLoss, bucket, amount=decimal_text(min(amount, -balance), asset.decimals), **fields)
 
 
 def _complete(state: State, bucket: Bucket, result: str, wallet_before: int) -> None:

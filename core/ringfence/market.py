@@ -205,8 +205,9 @@ def apply_settlement(state: State, event: Settlement) -> None:
     for account in sorted(name for name, bucket in book.buckets.items() if bucket.size):
         bucket = book.buckets[account]
         wallet_before = book.asset.wallets.get(account, 0)
-        state.ledger.trade(bucket, -bucket.size, price)
+        size = bucket.size
+        state.ledger.trade(bucket, -size, price)
         bucket.size = 0
-        liquidation.close(state, bucket, "settled", wallet_before)
+        liquidation.close(state, bucket, "settled", wallet_before, size, price)
     book.settled = True
     book.pending.clear()

@@ -185,6 +185,28 @@ class UncoveredLoss(PositionDecision, frozen=True, gc=False, kw_only=True, tag="
     fund_balance: CanonicalDecimal
 
 
+class DeleverageRequested(JudgedDecision, frozen=True, gc=False, kw_only=True, tag="deleverage_requested"):
+    """A holder who profits from the other side of an uncovered loss should close so much of the position at this price.
+
+    A request changes nothing.  A fill that answers it is an ordinary fill, whose `order_id` may name the request.
+    """
+
+    uncovered_loss: str
+    """Id of the decision that says what is not covered."""
+    liquidation_id: str | None
+    """The liquidation that left it."""
+    rank: int
+    """Place in the order of scores on this shard, from 1."""
+    score: Fraction
+    """Profit fraction x effective leverage at the mark."""
+    side: Literal["buy", "sell"]
+    quantity: CanonicalDecimal
+    price: CanonicalDecimal
+    """The grid price at which the position that left the loss would have left nothing."""
+    remaining: CanonicalDecimal
+    """Contracts of that position still uncovered when this request is answered in full."""
+
+
 class InstrumentChanged(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="instrument_changed"):
     """A version of an instrument's parameters took effect; `previous_version` is None for the first."""
 
@@ -281,6 +303,7 @@ Outcome = (
     | PositionTakenOver
     | ShortfallRecorded
     | UncoveredLoss
+    | DeleverageRequested
     | InstrumentChanged
     | RequirementAnnounced
     | Refused

@@ -13,7 +13,7 @@ from hypothesis import given, note
 
 from ringfence.explain import Explanation, explain_decision, explain_position
 from ringfence.formulas import Condition
-from ringfence_schemas.outcomes import Decision, LiquidationOrder, LiquidationStarted, MarginCall
+from ringfence_schemas.outcomes import Decision, DeleverageRequested, LiquidationOrder, LiquidationStarted, MarginCall
 from tests.core.desk import Desk, tiers
 from tests.core.engines import FoldEngine, Json
 from tests.core.test_properties import stream, weather
@@ -240,3 +240,21 @@ def test_requirements_at_the_entry_price_are_explained_by_it() -> None:
     started = {step.name: step for step in witness.explained[0][1].steps}
     assert (started["key"].numbers, started["key"].exact) == ("-(-800 - 50) / 10", "85")
     assert started["threshold"].numbers == "85 * (1 - 0) - 0"
+
+
+def test_a_request_to_deleverage_shows_its_score_and_that_it_can_be_borne() -> None:
+    """Bob's short of one has made 12 of 100 at an effective leverage of 88 / 62, and at 90 he would have 60."""
+    desk = Desk(tiers=tiers(("0", "0.01")))
+    for account in ("ann", "bob"):
+        desk.deposit(account, "50")
+    desk.buy("ann", "1", "100", margin="10")
+    desk.sell("bob", "1", "100", margin="50")
+    witness = Witness(desk.engine)
+    desk.tick("88")
+    desk.sell("ann", "1", "88", liquidation_id="ann|X|l1")
+    ((asked, explanation),) = (each for each in witness.explained if isinstance(each[0], DeleverageRequested))
+    assert_true(explanation)
+    assert_said(explanation, msgspec.to_builtins(asked))
+    assert explanation.steps[-1].exact == "132/775"
+    assert value(condition(explanation, "it can bear the price").left) == 60
+    assert condition(explanation, "it can bear the price").holds

@@ -162,7 +162,7 @@ def told_apart(engine: FoldEngine, pair: list[bytes]) -> list[Json]:
     private = [
         {name: value for name, value in decision.items() if name not in SHARED}
         for decision in decisions
-        if decision["type"] != "uncovered_loss"
+        if decision["type"] not in ("uncovered_loss", "deleverage_requested")
     ]
     return sorted(private, key=lambda decision: str(decision.get("account"))) + fork.statement()[:-2]
 

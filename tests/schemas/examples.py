@@ -27,6 +27,7 @@ from ringfence_schemas.inputs import (
 )
 from ringfence_schemas.outcomes import (
     Cause,
+    DeleverageRequested,
     FillFlagged,
     InstrumentChanged,
     LiquidationCompleted,
@@ -261,6 +262,19 @@ OUTCOMES: tuple[Outcome, ...] = (
         asset="USDT",
         amount="345",
         fund_balance="-345",
+    ),
+    DeleverageRequested(
+        id="0-liquidations-10",
+        **POSITION_DECISION,
+        **JUDGEMENT,
+        uncovered_loss="0-liquidations-9",
+        liquidation_id=LIQUIDATION_ID,
+        rank=1,
+        score=("201", "400"),
+        side="buy",
+        quantity="0.3",
+        price="56405.8",
+        remaining="0.1",
     ),
     InstrumentChanged(id="0-risk-parameters-1", **INSTRUMENT_DECISION, version=3, previous_version=2),
     RequirementAnnounced(

@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from tests.core.textbook.books import Market
+from tests.core.textbook.deleveraging import deleverage
 from tests.core.textbook.numbers import down, published_down, published_up, text, up
 from tests.core.textbook.position import Liquidation, Position
 from tests.core.textbook.terms import Terms
@@ -304,8 +305,9 @@ class Ladder:
             mark_price=text(mark),
             fund_loss=published_up(lost, self.decimals(position)),
         )
+        gone = position.size, price
         self.venue.books.trade(position, -position.size, price)
-        self.close(position, self.residual_receiver(position), "taken_over")
+        self.close(position, self.residual_receiver(position), "taken_over", gone)
 
     def residual_receiver(self, position: Position) -> str:
         """Who gets what a liquidation leaves in the bucket."""
@@ -313,8 +315,14 @@ class Ladder:
             return f"fund|{position.instrument}"
         return f"wallet|{position.account}"
 
-    def close(self, position: Position, receiver: str, result: str | None) -> None:
-        """Dissolve the bucket of a position just closed; complete its liquidation and its case."""
+    def close(
+        self, position: Position, receiver: str, result: str | None, gone: tuple[Fraction, Fraction] | None
+    ) -> None:
+        """Dissolve the bucket of a position just closed; complete its liquidation and its case.
+
+        `gone` is the size that was closed, and the price; None at a settlement, which asks nobody to deleverage.
+        """
+        missing = position.collateral
         market, decimals = self.market(position), self.decimals(position)
         asset, liquidation = market.terms.settle_asset, position.liquidation
         residual, shortfall = self.venue.books.dissolve(position, receiver)
@@ -329,6 +337,8 @@ class Ladder:
             if balance < 0:
                 uncovered = min(shortfall, -balance)
                 self.decide("uncovered_loss", position, amount=text(uncovered), **about)
+                if gone is not None:
+                    deleverage(self, position, gone[0], gone[1] - missing / gone[0], uncovered / shortfall)
         if result is not None:
             assert liquidation is not None
             loss = down(position.put_in - position.taken_out - residual, decimals)

@@ -209,6 +209,6 @@ def settlement(venue: "Venue", event: "Event") -> None:
     for position in venue.books.positions_of(event["instrument"]):
         venue.books.trade(position, -position.size, price)
         receiver = f"wallet|{position.account}"
-        venue.ladder.close(position, receiver, "settled" if position.liquidation else None)
+        venue.ladder.close(position, receiver, "settled" if position.liquidation else None, None)
     market.closed = True
     market.pending = []
