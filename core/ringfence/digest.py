@@ -67,7 +67,8 @@ def restate(state: State, bucket: Bucket) -> None:
 def _overlay(bucket: Bucket) -> int:
     run, account = bucket.liquidation, bucket.account.name
     running = None if run is None else (run.number, run.step, run.ordered, run.filled, run.deadline_us, run.fees)
-    return term_of(b"bucket|%a|%d|%a|" % (account, bucket.level, running) + bucket_bytes(bucket))
+    waits = b"%d|%d|" % (run.passed_over, run.whole) if run is not None and run.waiting else b""
+    return term_of(b"bucket|%a|%d|%a|" % (account, bucket.level, running) + waits + bucket_bytes(bucket))
 
 
 def state_digest(state: State) -> bytes:
@@ -86,6 +87,8 @@ def _book_term(book: Book) -> int:
     market = f"{book.mark}|{book.funding_index:x}|{book.market_time_us}|{sorted(book.sources.items())}"
     if book.funding_payment is not None:
         market += f"|{book.funding_payment:x}"
+    if book.ordered_from_us is not None:
+        market += f"|{book.ordered_from_us}|{book.ordered:x}|{book.release_us}"
     totals = f"{book.changed}|{book.settled}|{book.fund}|{book.trading}|{book.funding}"
     pending = [event.version for event in book.pending]
     versions = b"%d|%a|%a" % (book.rules.version, pending, sorted(book.versions.items()))

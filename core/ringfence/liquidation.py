@@ -10,10 +10,10 @@ from __future__ import annotations
 from heapq import heappush
 from typing import Final, NamedTuple
 
-from ringfence import calls, deleveraging, figures, margin
+from ringfence import calls, deleveraging, figures, margin, throttle
 from ringfence.scales import ONE, ceil_divide
 from ringfence.shard_state import State
-from ringfence.state import Bucket, Liquidation
+from ringfence.state import Book, Bucket, Liquidation
 from ringfence_schemas.decimals import decimal_text
 from ringfence_schemas.inputs import Fill
 from ringfence_schemas.outcomes import (
@@ -28,6 +28,7 @@ from ringfence_schemas.outcomes import (
 )
 
 DEADLINE_TIMER: Final = "liquidation_deadline"
+RELEASE_TIMER: Final = "liquidation_release"
 
 
 class Progress(NamedTuple):
@@ -102,19 +103,73 @@ def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def next_step(state: State, bucket: Bucket, equity: int, maintenance: int, *, whole: bool = False) -> None:
     """Publish the next order, or hand the position to the fund when the ladder is exhausted."""
-    run, rules, mark = bucket.liquidation, bucket.book.rules, bucket.book.mark
-    assert run is not None and mark is not None
+    run, book = bucket.liquidation, bucket.book
+    assert run is not None and book.mark is not None
     run.step += 1
     state.engine_changed(bucket)
-    plan = rules.liquidation
-    if run.step > plan.max_steps:
+    if run.step > book.rules.liquidation.max_steps:
         take_over(state, bucket)
         return
-    size = abs(bucket.size)
+    size = _size_to_order(bucket, equity, maintenance, whole=whole)
+    plan = book.rules.liquidation.throttle
+    if plan is None or (not book.waiting and throttle.takes(state, book, size * book.mark)):
+        _order(state, bucket, size)
+    else:
+        _wait(state, bucket, throttle.next_interval_us(state, plan), whole=whole)
+
+
+def _size_to_order(bucket: Bucket, equity: int, maintenance: int, *, whole: bool) -> int:
+    mark, plan, size = bucket.book.mark, bucket.book.rules.liquidation, abs(bucket.size)
+    assert mark is not None
     whole = whole or size * mark < plan.full_below or margin.breaches(equity, maintenance, plan.backstop)
-    run.ordered = (None if whole else margin.restoring_size(bucket, mark)) or size
-    run.filled = 0
-    run.deadline_us = state.time_us + plan.deadline_us
+    return (None if whole else margin.restoring_size(bucket, mark)) or size
+
+
+def _wait(state: State, bucket: Bucket, release_us: int, *, whole: bool) -> None:
+    """Let the order of a step wait for the throttle: nothing is ordered until then, and no deadline runs."""
+    run, book = bucket.liquidation, bucket.book
+    assert run is not None
+    run.waiting, run.whole = True, whole
+    run.ordered = run.filled = run.deadline_us = 0
+    book.waiting[bucket] = None
+    _release_at(state, book, release_us)
+
+
+def _release_at(state: State, book: Book, release_us: int) -> None:
+    if book.release_us is None:
+        book.release_us = release_us
+        heappush(state.timers, (release_us, RELEASE_TIMER, book.name, "", 0, 0))
+
+
+def release(state: State, book: Book) -> None:
+    """A new interval: publish orders that waited, computed anew, as far as the throttle lets them, most urgent first.
+
+    One that does not fit ends it, and is the first of the next interval.
+    """
+    mark, plan = book.mark, book.rules.liquidation.throttle
+    book.release_us = None
+    book.dirty = True
+    for bucket in throttle.in_order_of_urgency(book):
+        run = bucket.liquidation
+        assert run is not None and mark is not None
+        equity, maintenance = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
+        size = _size_to_order(bucket, equity, maintenance, whole=run.whole)
+        state.engine_changed(bucket)
+        if not throttle.takes(state, book, size * mark):
+            assert plan is not None
+            run.passed_over = True
+            _release_at(state, book, throttle.next_interval_us(state, plan))
+            return
+        run.waiting = run.whole = run.passed_over = False
+        del book.waiting[bucket]
+        _order(state, bucket, size)
+
+
+def _order(state: State, bucket: Bucket, size: int) -> None:
+    run, rules = bucket.liquidation, bucket.book.rules
+    assert run is not None
+    run.ordered, run.filled = size, 0
+    run.deadline_us = state.time_us + rules.liquidation.deadline_us
     heappush(
         state.timers, (run.deadline_us, DEADLINE_TIMER, bucket.book.name, bucket.account.name, run.number, run.step)
     )
@@ -174,6 +229,8 @@ def after_reduction(state: State, bucket: Bucket, fill: Fill, progress: Progress
     equity, maintenance = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
     if restores(bucket, equity, maintenance):
         _complete(state, bucket, "restored", wallet_before)
+        return
+    if run.waiting:
         return
     remaining = max(0, run.ordered - run.filled)
     if not remaining or not progress.ours:
@@ -269,7 +326,7 @@ def close(state: State, bucket: Bucket, result: str, wallet_before: int, size: i
         )
     calls.close_case(state, bucket)
     bucket.realised = bucket.funding_paid = bucket.put_in = bucket.taken_out = bucket.entry_price = 0
-    bucket.liquidation = None
+    _end(bucket)
     book.index.remove(bucket)
     state.engine_changed(bucket)
     state.touch_wallet(bucket.account.name, book.asset.name)
@@ -295,8 +352,15 @@ def _complete(state: State, bucket: Bucket, result: str, wallet_before: int) -> 
     left = ceil_divide(margin.equity(bucket, mark), bucket.book.rules.quantum)
     certificate = _certificate(bucket, bucket.put_in - bucket.taken_out - run.fees - left, 0, None, 0, wallet_before)
     state.record_of(LiquidationCompleted, bucket, liquidation_id=bucket.liquidation_id, result=result, **certificate)
-    bucket.liquidation = None
+    _end(bucket)
     state.engine_changed(bucket)
+
+
+def _end(bucket: Bucket) -> None:
+    """There is no liquidation any more, and nothing that waits for one."""
+    if bucket.liquidation is not None:
+        bucket.liquidation = None
+        bucket.book.waiting.pop(bucket, None)
 
 
 def _certificate(

@@ -159,10 +159,12 @@ def told_apart(engine: FoldEngine, pair: list[bytes]) -> list[Json]:
     """What each account was told, in its own order, and where it stands."""
     fork = copy(engine)
     decisions = [decision for line in pair for decision in fork.apply(line)]
+    throttled = {name for name, book in fork.fold.state.books.items() if book.rules.liquidation.throttle}
     private = [
         {name: value for name, value in decision.items() if name not in SHARED}
         for decision in decisions
         if decision["type"] not in ("uncovered_loss", "deleverage_requested")
+        and not (decision["type"] == "liquidation_order" and decision["instrument"] in throttled)
     ]
     return sorted(private, key=lambda decision: str(decision.get("account"))) + fork.statement()[:-2]
 

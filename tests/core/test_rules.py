@@ -59,6 +59,13 @@ CONTRADICTIONS: list[tuple[Json, str]] = [
     ({"liquidation": {"max_steps": 0}}, "liquidation: max_steps"),
     ({"liquidation": {"deadline_us": 0}}, "liquidation: deadline_us"),
     ({"liquidation": {"fee_rate": "1"}}, "liquidation: fee_rate"),
+    ({"liquidation": {"throttle": {"notional": "0", "interval_us": 1}}}, "throttle.notional 0 must be above 0"),
+    ({"liquidation": {"throttle": {"notional": "1e-9", "interval_us": 1}}}, "1e-9 has more decimals than USDT"),
+    ({"liquidation": {"throttle": {"notional": "1", "interval_us": 0}}}, "throttle.interval_us must be above 0"),
+    (
+        {"liquidation": {"mode": "takeover", "throttle": {"notional": "1", "interval_us": 1}}},
+        "liquidation: throttle needs mode order",
+    ),
 ]
 
 UNSUPPORTED: list[tuple[Json, str]] = [
@@ -76,6 +83,7 @@ ACCEPTED: list[Json] = [
     {"tiers": [{"floor": "0", "maintenance_rate_long": "0.1", "maintenance_rate_short": "1.5"}]},
     {"tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "0", "initial_rate": "0.2"}]},
     {"margin_call_levels": ["2", "1.000000000000000001"], "recover": "0"},
+    {"liquidation": {"mode": "order", "throttle": {"notional": "0.00000001", "interval_us": 1}}},
     {"liquidation": {"target": "1", "backstop": "0", "full_below": "0", "max_steps": 1, "deadline_us": 1}},
 ]
 

@@ -19,6 +19,7 @@ from ringfence_schemas.inputs import (
     RemoveMargin,
     SetLeverage,
     Settlement,
+    Throttle,
     Tick,
     Ticks,
     Tier,
@@ -84,6 +85,7 @@ INSTRUMENT = Instrument(
         deadline_us=10000000,
         fee_rate="0.005",
         takeover_price="bankruptcy",
+        throttle=Throttle(notional="1000000", interval_us=1000000),
     ),
     mark=Mark(
         method="median",

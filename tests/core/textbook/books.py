@@ -27,6 +27,10 @@ class Market:
     changed: bool = False
     """Whether the parameters changed since the last tick."""
     closed: bool = False
+    orders: list[tuple[int, Fraction]] = field(default_factory=list)
+    """Liquidation orders under a throttle: when the interval began that they were published in, and their notional."""
+    release_us: int | None = None
+    """When those that wait are looked at again."""
 
 
 class Books:

@@ -42,6 +42,10 @@ def instrument(venue: "Venue", event: "Event") -> None:
         terms = Terms.read(event)
     except Unacceptable as error:
         raise Refused("invalid_instrument") from error
+    if terms.liquidation.throttle is not None:
+        notional = terms.liquidation.throttle[0]
+        if up(notional, books.decimals_of(terms.settle_asset)) != notional:
+            raise Refused("invalid_instrument")
     if market is not None and market.closed:
         raise Refused("instrument_closed")
     advance(venue, event)

@@ -175,6 +175,7 @@ def liquidation_report(venue: "Venue", event: "Event") -> None:
         or liquidation is None
         or liquidation.identifier != event["liquidation_id"]
         or liquidation.step != event["step"]
+        or liquidation.waiting
     ):
         raise Refused("unknown_liquidation")
     venue.ladder.next_step(position, whole=True)
