@@ -39,7 +39,7 @@ def explain_position(bucket: Bucket) -> Explanation:
     judged = (formulas.liquidated(now, "at the mark"),) if now else ()
     return Explanation(
         formulas.given(bucket),
-        (*marked, formulas.crossing(bucket)),
+        (*marked, formulas.crossing(bucket), *formulas.crossing_after_funding(bucket)),
         (*judged, *formulas.boundary(bucket)),
         _limits(bucket),
     )

@@ -92,14 +92,15 @@ def _judged(rules: Rules, mark: int, worth: int, maintained: int, tier: int) -> 
     }
 
 
-def liquidation_price(bucket: Bucket) -> int | None:
-    """The price at which the bucket would be liquidated, in price units; without a mark the walk starts at the entry
-    price.
+def liquidation_price(bucket: Bucket, more_cost: int = 0) -> int | None:
+    """The price at which the bucket would be liquidated, in price units, had it so much less (money); without a mark
+    the walk starts at the entry price.
     """
     mark, size = bucket.book.mark, bucket.size
     start = bucket.entry_price * ONE if mark is None else mark
     rules = bucket.book.rules
-    point = rules.crossings(size)[-1].point(size, margin.cost(bucket), start, rules.fixed(size, bucket.entry_price))
+    cost, fixed = margin.cost(bucket) + more_cost, rules.fixed(size, bucket.entry_price)
+    point = rules.crossings(size)[-1].point(size, cost, start, fixed)
     return None if point is None else point * rules.price_tick
 
 

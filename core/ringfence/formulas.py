@@ -282,27 +282,40 @@ def liquidated(at: Judged, where: str) -> Condition:
 
 def crossing(bucket: Bucket) -> Step:
     """Where equity is maintenance, solved for the price."""
-    rules = bucket.book.rules
+    return _solved(bucket, "liquidation price", bucket.cash, bucket.book.funding_index)
+
+
+def crossing_after_funding(bucket: Bucket) -> tuple[Step, ...]:
+    """The same if the last funding came once more: F grows, and c by what the wallet pays."""
+    book, payment = bucket.book, bucket.book.funding_payment
+    if payment is None:
+        return ()
+    drawn = bucket.size * payment - margin.funding_cost(bucket, payment)
+    return (_solved(bucket, "liquidation price after funding", bucket.cash + drawn, book.funding_index + payment),)
+
+
+def _solved(bucket: Bucket, name: str, cash: int, funding_index: int) -> Step:
+    rules, cost = bucket.book.rules, bucket.size * funding_index - cash
     solve = _crossing_at_entry if rules.entry_basis else _crossing_of_tiers
-    line, formula, numbers, exact = solve(bucket)
-    price = figures.price(figures.liquidation_price(bucket))
+    line, formula, numbers, exact = solve(bucket, cash, funding_index)
+    price = figures.price(figures.liquidation_price(bucket, cost - margin.cost(bucket)))
     rounding = f"to the first price on the grid of {figures.price(rules.price_tick)} that meets the condition"
-    return Step(f"liquidation price, {line}", formula, numbers, exact, price, rounding)
+    return Step(f"{name}, {line}", formula, numbers, exact, price, rounding)
 
 
-def _crossing_at_entry(bucket: Bucket) -> tuple[str, str, str, str]:
+def _crossing_at_entry(bucket: Bucket, cash_money: int, funding_index: int) -> tuple[str, str, str, str]:
     """Maintenance is the same at every price."""
     rules, size = bucket.book.rules, bucket.size
-    q, _, cash, index = _fixed(bucket)
+    q, cash, index = _fixed(bucket)[0], _money(cash_money, rules), decimal_text(funding_index, PRICE_DECIMALS)
     fixed = rules.fixed(size, bucket.entry_price)
-    exact = _quotient(margin.cost(bucket) * ONE + fixed, size * ONE, PRICE_DECIMALS)
+    exact = _quotient((size * funding_index - cash_money) * ONE + fixed, size * ONE, PRICE_DECIMALS)
     numbers = f"({q} * {index} - {cash} + {_scaled(fixed, rules)}) / {q}"
     return "maintenance that no price moves", "(q * F - c + maintenance) / q", numbers, exact
 
 
-def _crossing_of_tiers(bucket: Bucket) -> tuple[str, str, str, str]:
+def _crossing_of_tiers(bucket: Bucket, cash_money: int, funding_index: int) -> tuple[str, str, str, str]:
     """Each tier has its line; the one that is met first counts."""
-    rules, sign, cost = bucket.book.rules, 1 if bucket.size > 0 else -1, margin.cost(bucket)
+    rules, sign, cost = bucket.book.rules, 1 if bucket.size > 0 else -1, bucket.size * funding_index - cash_money
     tiers = rules.side(bucket.size)
     lines = [
         (sign * (cost - amount) * ONE, abs(bucket.size) * (ONE - sign * rate))
@@ -312,7 +325,8 @@ def _crossing_of_tiers(bucket: Bucket) -> tuple[str, str, str, str]:
     for other, (top, bottom) in enumerate(lines):
         if sign * (top * lines[tier][1] - lines[tier][0] * bottom) > 0:
             tier = other
-    q, size, cash, index = _fixed(bucket)
+    q, size = _fixed(bucket)[:2]
+    cash, index = _money(cash_money, rules), decimal_text(funding_index, PRICE_DECIMALS)
     rate, amount = figures.decimal(tiers.rates[tier]), _money(tiers.amounts[tier], rules)
     formula, exact = "(c + cum - q * F) / (|q| * k - q)", _quotient(*lines[tier], PRICE_DECIMALS)
     numbers = f"({cash} + {amount} - {q} * {index}) / ({size} * {rate} - {q})"

@@ -30,6 +30,7 @@ PUBLISHED = {
     "max removable": "max_removable",
     "margin shortfall": "margin_shortfall",
     "liquidation price": "liquidation_price",
+    "liquidation price after funding": "liquidation_price_after_funding",
     "bankruptcy price": "limit_price",
 }
 """Step -> the field of decisions and views that says the same."""
@@ -258,3 +259,22 @@ def test_a_request_to_deleverage_shows_its_score_and_that_it_can_be_borne() -> N
     assert explanation.steps[-1].exact == "132/775"
     assert value(condition(explanation, "it can bear the price").left) == 60
     assert condition(explanation, "it can bear the price").holds
+
+
+@pytest.mark.parametrize("options", [{}, {"maintenance": {"basis": "entry"}}])
+def test_the_price_after_the_next_funding_is_explained_with_what_the_wallet_would_pay(options: Json) -> None:
+    """Ann has 14 free and owes 10 each time: the first leaves her bucket as it was, the next would cost it 6."""
+    desk = Desk(funding_payer="free_balance_first", **options)
+    desk.deposit("ann", "74")
+    desk.buy("ann", "10", "100", margin="60")
+    desk.tick("100")
+    assert explain_position(desk.bucket("ann")).steps[-1].name.startswith("liquidation price, ")
+    desk.funding("0.01")
+    explanation, position = explain_position(desk.bucket("ann")), desk.position("ann")
+    assert_true(explanation)
+    assert_said(explanation, position)
+    assert explanation.given[-2].meaning == "of ann, USDT, pays its funding, else out of reach"
+    names = [step.name.partition(",")[0] for step in explanation.steps[-2:]]
+    assert names == ["liquidation price", "liquidation price after funding"]
+    costs = [Fraction(step.exact) for step in explanation.steps[-2:]]
+    assert costs[1] - costs[0] == Fraction(6, 10) / (1 if options else Fraction(95, 100))
