@@ -21,9 +21,8 @@ Common to all: a position here has margin of its own, so it is the venues' isola
 cross or portfolio margin. A mark is the last tick of the instrument: feed the venue's own mark price, with all that
 it makes of index, premium and fair basis, as ticks. Tables of tiers are examples, and so are ticks and steps, which
 are of one contract and come from no source; [brackets](brackets.md) turns a venue's own table into events. What a
-reduction frees is this project's default everywhere, for no page that was read says it. An option that this version
-of the engine [does not know](../adr/0011-refuse-what-is-not-supported.md) ends the command, which says so; `ringfence
-instruments presets` lists them all.
+reduction frees is this project's default everywhere, for no page that was read says it. `ringfence instruments
+presets` lists them all.
 """
 
 

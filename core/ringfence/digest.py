@@ -4,7 +4,8 @@ It is the sum modulo 2^128 of one hash per remembered thing, so the order of thi
 costs one hash:
 
     account     its hash chain, which commits to everything its own inputs left behind
-    bucket      an overlay, only where the engine itself ever changed it (a call, a liquidation, a settlement)
+    bucket      an overlay, only where the engine itself ever changed it (a call, a liquidation, a settlement, funding
+                taken from the wallet)
     identity    the content hash of every remembered id
     instrument  parameters, market, counter-entries
     asset       decimals and totals
@@ -32,8 +33,11 @@ def link(state: State, account: Account, content: bytes, bucket: Bucket | None, 
 
 
 def bucket_bytes(bucket: Bucket) -> bytes:
-    """Everything a bucket holds, its status apart.  What its closings returned stands for their part of the wallet."""
-    return b"%a|%x|%x|%x|%x|%x|%x|%x|%x|%d|%d|%a" % (
+    """Everything a bucket holds, its status apart.  What its closings returned, and what funding took, stand for their
+    part of the wallet.
+    """
+    drawn = b"|%x" % bucket.drawn if bucket.drawn else b""
+    return b"%a|%x|%x|%x|%x|%x|%x|%x|%x|%d|%d|%a%b" % (
         bucket.book.name,
         bucket.size,
         bucket.cash,
@@ -46,12 +50,16 @@ def bucket_bytes(bucket: Bucket) -> bytes:
         bucket.cases,
         bucket.liquidations,
         bucket.leverage,
+        drawn,
     )
 
 
 def restate(state: State, bucket: Bucket) -> None:
-    """Bring the overlay of a bucket up to date: one that the engine ever called, liquidated or settled has one."""
-    new = _overlay(bucket) if bucket.cases or bucket.liquidations or bucket.engine_changed else 0
+    """Bring the overlay of a bucket up to date: one that the engine ever called, liquidated, settled or gave money from
+    the wallet has one.
+    """
+    touched = bucket.cases or bucket.liquidations or bucket.drawn or bucket.engine_changed
+    new = _overlay(bucket) if touched else 0
     state.overlay_terms += new - bucket.overlay
     bucket.overlay = new
 
@@ -59,7 +67,8 @@ def restate(state: State, bucket: Bucket) -> None:
 def _overlay(bucket: Bucket) -> int:
     run, account = bucket.liquidation, bucket.account.name
     running = None if run is None else (run.number, run.step, run.ordered, run.filled, run.deadline_us, run.fees)
-    return term_of(b"bucket|%a|%d|%a|" % (account, bucket.level, running) + bucket_bytes(bucket))
+    waits = b"%d|%d|" % (run.passed_over, run.whole) if run is not None and run.waiting else b""
+    return term_of(b"bucket|%a|%d|%a|" % (account, bucket.level, running) + waits + bucket_bytes(bucket))
 
 
 def state_digest(state: State) -> bytes:
@@ -76,6 +85,10 @@ def state_digest(state: State) -> bytes:
 
 def _book_term(book: Book) -> int:
     market = f"{book.mark}|{book.funding_index:x}|{book.market_time_us}|{sorted(book.sources.items())}"
+    if book.funding_payment is not None:
+        market += f"|{book.funding_payment:x}"
+    if book.ordered_from_us is not None:
+        market += f"|{book.ordered_from_us}|{book.ordered:x}|{book.release_us}"
     totals = f"{book.changed}|{book.settled}|{book.fund}|{book.trading}|{book.funding}"
     pending = [event.version for event in book.pending]
     versions = b"%d|%a|%a" % (book.rules.version, pending, sorted(book.versions.items()))

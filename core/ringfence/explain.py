@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ringfence import figures, formulas
+from ringfence import figures, formulas, solutions
 from ringfence.formulas import Condition, Given, Judged, Step
 from ringfence.state import Bucket
-from ringfence_schemas.outcomes import Decision, LiquidationOrder, LiquidationStarted, MarginCall, Refused
+from ringfence_schemas.outcomes import (
+    Decision,
+    DeleverageRequested,
+    LiquidationOrder,
+    LiquidationStarted,
+    MarginCall,
+    Refused,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +39,8 @@ def explain_position(bucket: Bucket) -> Explanation:
     judged = (formulas.liquidated(now, "at the mark"),) if now else ()
     return Explanation(
         formulas.given(bucket),
-        (*marked, *formulas.crossing(bucket)),
-        (*judged, *formulas.boundary(bucket)),
+        (*marked, *solutions.crossing(bucket), *solutions.crossing_after_funding(bucket)),
+        (*judged, *solutions.boundary(bucket)),
         _limits(bucket),
     )
 
@@ -52,6 +59,8 @@ def explain_decision(decision: Decision, bucket: Bucket | None) -> Explanation:
             return _explain_start(decision, now)
         case LiquidationOrder():
             return _explain_order(decision, now)
+        case DeleverageRequested():
+            return _explain_request(decision, now)
         case Refused(code="not_removable"):
             return Explanation(formulas.given(bucket), (*formulas.judgement(now), *formulas.removable(now)))
     return Explanation(formulas.given(bucket), formulas.judgement(now), (formulas.liquidated(now, "at the mark"),))
@@ -60,13 +69,13 @@ def explain_decision(decision: Decision, bucket: Bucket | None) -> Explanation:
 def _explain_call(call: MarginCall, now: Judged) -> Explanation:
     bucket, rules = now.bucket, now.rules
     levels = [condition for level in rules.call_levels for condition in formulas.level(now, level)]
-    steps = [*formulas.judgement(now), *formulas.crossing(bucket)]
+    steps = [*formulas.judgement(now), *solutions.crossing(bucket)]
     if bucket.level:
         steps.append(formulas.shortfall(call, now))
     before, after = (f"level {level}" if level else "no level" for level in (call.previous_level, call.level))
     note = f"From {before} to {after}: a level is entered where it is reached, and left where it is no longer held."
     return Explanation(
-        formulas.given(bucket), tuple(steps), (*levels, *formulas.boundary(bucket)), (note, *_limits(bucket))
+        formulas.given(bucket), tuple(steps), (*levels, *solutions.boundary(bucket)), (note, *_limits(bucket))
     )
 
 
@@ -99,6 +108,12 @@ def _explain_order(order: LiquidationOrder, now: Judged) -> Explanation:
     conditions = (liquidated, *(formulas.restored(now, part) for part in parts))
     note = "It is the least multiple of the quantity step that restores the position."
     return Explanation(formulas.given(bucket), steps, conditions, (note,))
+
+
+def _explain_request(asked: DeleverageRequested, now: Judged) -> Explanation:
+    note = f"The loss that nobody covers is {asked.uncovered_loss}; place {asked.rank} on this shard."
+    steps = (*formulas.judgement(now), formulas.score(now))
+    return Explanation(formulas.given(now.bucket), steps, (formulas.borne(asked, now),), (note,))
 
 
 def _limits(bucket: Bucket) -> tuple[str, ...]:

@@ -90,15 +90,15 @@ def judgement(bucket: Bucket) -> dict[str, Any]:
     }
 
 
-def liquidation_price(bucket: Bucket) -> int | None:
-    """The price at which the bucket would be liquidated, in price units; without a mark the walk starts at the entry
-    price.
+def liquidation_price(bucket: Bucket, more_cost: int = 0) -> int | None:
+    """The price at which the bucket would be liquidated, in price units, had it so much less (money); without a mark
+    the walk starts at the entry price.
     """
     mark, size = bucket.book.mark, bucket.size
     start = bucket.entry_price * ONE if mark is None else mark
     rules = bucket.book.rules
-    required = rules.required_at_entry(size, bucket.entry_price)
-    point = rules.crossings(size)[-1].point(size, margin.cost(bucket), start, required)
+    cost, required = margin.cost(bucket) + more_cost, rules.required_at_entry(size, bucket.entry_price)
+    point = rules.crossings(size)[-1].point(size, cost, start, required)
     return None if point is None else point * rules.price_tick
 
 

@@ -160,7 +160,7 @@ def _reduce(
     bucket.realised += rules.contract.realised(-size, bucket.entry_price, price, rules.extra_decimals)
     charged = liquidation.charge_fee(state, bucket, size, price, progress) if progress else 0
     if bucket.size == 0:
-        liquidation.close(state, bucket, "closed", wallet_before)
+        liquidation.close(state, bucket, "closed", wallet_before, before, price)
     elif progress is not None:
         liquidation.after_reduction(state, bucket, fill, progress, charged, wallet_before)
     elif rules.release:

@@ -207,7 +207,13 @@ class Fold:
         timers = state.timers
         while timers and timers[0][0] <= time_us:
             due_us, kind, instrument, account, number, step = heappop(timers)
-            bucket = state.books[instrument].buckets[account]
+            book = state.books[instrument]
+            if kind == liquidation.RELEASE_TIMER:
+                state.time_us = max(state.time_us, due_us)
+                state.begin_timer(Cause(timer=kind, due_us=due_us))
+                liquidation.release(state, book)
+                continue
+            bucket = book.buckets[account]
             run = bucket.liquidation
             if run is not None and (run.number, run.step) == (number, step):
                 state.time_us = max(state.time_us, due_us)
@@ -409,7 +415,8 @@ def _accept_report(state: State, event: inputs.LiquidationReport) -> transfers.T
     book = transfers.open_book(state, event.instrument)
     bucket = book.buckets.get(event.account)
     run = bucket.liquidation if bucket is not None else None
-    if bucket is None or run is None or bucket.liquidation_id != event.liquidation_id or run.step != event.step:
+    named = event.liquidation_id, event.step
+    if bucket is None or run is None or run.waiting or (bucket.liquidation_id, run.step) != named:
         raise refusal("unknown_liquidation", f"{event.liquidation_id} step {event.step}")
     liquidation.step_failed(state, bucket)
     return transfers.Touched(book.asset, bucket)

@@ -25,7 +25,7 @@ from ringfence.fold import Fold
 from ringfence.ledger import entries
 from ringfence.snapshot import restore, snapshot
 from ringfence.state import Book, Bucket
-from ringfence_schemas.inputs import Input, Settlement
+from ringfence_schemas.inputs import Funding, Input, Settlement
 from ringfence_schemas.outcomes import Decision, LiquidationCompleted, LiquidationStarted, MarginCall
 
 
@@ -134,6 +134,8 @@ class Photograph(NamedTuple):
     """(account, instrument) -> size, cash, put in, taken out."""
     wallets: dict[tuple[str, str], int]
     """(account, asset) -> balance."""
+    payers: dict[str, str]
+    """Instruments whose funding is paid by wallets -> their asset."""
 
 
 class Watch:
@@ -154,7 +156,8 @@ class Watch:
         wallets = {
             (name, asset.name): balance for asset in state.assets.values() for name, balance in asset.wallets.items()
         }
-        return Photograph(state.time_us, dict(state.numbers), buckets, wallets)
+        payers = {name: book.asset.name for name, book in state.books.items() if book.rules.wallet_first}
+        return Photograph(state.time_us, dict(state.numbers), buckets, wallets, payers)
 
     def step(self, event: Input, decisions: list[Decision]) -> None:
         """Check the step that applied `event` and gave `decisions`.  Raises `InvariantBroken`."""
@@ -178,20 +181,38 @@ def i10_nothing_goes_back(before: Photograph, after: Photograph) -> None:
 
 def i2_isolation(before: Photograph, after: Photograph, event: Input, decisions: list[Decision]) -> None:
     """An account's own input changes only its bucket and its wallet; anything else changes only what a decision was
-    published about.
+    published about.  Funding that wallets pay moves the same amount out of a wallet and into its bucket, nothing else.
     """
     spoken = {(getattr(decision, "account", None), getattr(decision, "instrument", None)) for decision in decisions}
     account, instrument = getattr(event, "account", None), getattr(event, "instrument", None)
     spoken.add((account, instrument))
     heard = {owner for owner, _ in spoken}
     settles = isinstance(event, Settlement)
+    drawn = _drawn_by_funding(before, after, event.instrument) if isinstance(event, Funding) else {}
+    spoken |= drawn.keys()
     for key, held in after.buckets.items():
         changed = before.buckets.get(key, (0, 0, 0, 0)) != held
         if changed and key not in spoken and not (settles and key[1] == instrument):
             raise InvariantBroken("I2", f"bucket {key} changed: {before.buckets.get(key)} -> {held} by {event}")
     for key, balance in after.wallets.items():
-        if before.wallets.get(key, 0) != balance and key[0] not in heard and not settles:
+        left = before.wallets.get(key, 0)
+        if key[1] == after.payers.get(instrument or ""):
+            left -= drawn.get((key[0], instrument), 0)
+        if left != balance and key[0] not in heard and not settles:
             raise InvariantBroken("I2", f"wallet {key} changed: {before.wallets.get(key)} -> {balance} by {event}")
+
+
+def _drawn_by_funding(
+    before: Photograph, after: Photograph, instrument: str
+) -> dict[tuple[str | None, str | None], int]:
+    """Return what was put into buckets of an instrument whose funding wallets pay, where nothing else happened."""
+    found: dict[tuple[str | None, str | None], int] = {}
+    for key, (size, _, put_in, taken_out) in after.buckets.items():
+        was_size, _, was_put_in, was_taken_out = before.buckets.get(key, (0, 0, 0, 0))
+        same = (was_size, was_taken_out) == (size, taken_out)
+        if key[1] == instrument and instrument in after.payers and same and put_in > was_put_in:
+            found[key] = put_in - was_put_in
+    return found
 
 
 def i4_evidence_holds(fold: Fold, decisions: list[Decision]) -> None:

@@ -17,14 +17,15 @@ def sweep(state: State, book: Book) -> None:
     if mark is None:
         book.index.low = book.index.high = 0
         return
-    for bucket in sorted(book.index.fired(mark, book.funding_index), key=_account_name):
+    for bucket in sorted(book.index.fired(mark, book.funding_index), key=account_name):
         judge(state, bucket, mark)
         if bucket.slot >= 0:
             book.index.place(bucket)
     book.index.settle(book.funding_index)
 
 
-def _account_name(bucket: Bucket) -> str:
+def account_name(bucket: Bucket) -> str:
+    """Return what buckets are put in order by."""
     return bucket.account.name
 
 

@@ -85,6 +85,11 @@ class Ledger:
                 reason,
             )
 
+    def draw_funding(self, bucket: Bucket, amount: int) -> None:
+        """Wallet -> bucket, in units: funding that the wallet pays; the caller has checked the balance."""
+        bucket.drawn += amount
+        self.fund_bucket(bucket, amount, "funding")
+
     def release(self, bucket: Bucket, amount: int, reason: str) -> None:
         """Bucket -> wallet, in units."""
         book, account = bucket.book, bucket.account.name

@@ -10,12 +10,12 @@ from __future__ import annotations
 from heapq import heappush
 from typing import Final, NamedTuple
 
-from ringfence import calls, figures, margin
+from ringfence import calls, deleveraging, figures, margin, throttle
 from ringfence.margin import Standing
 from ringfence.rules import Rules
 from ringfence.scales import ONE, ceil_divide
 from ringfence.shard_state import State
-from ringfence.state import Bucket, Liquidation
+from ringfence.state import Book, Bucket, Liquidation
 from ringfence_schemas.decimals import decimal_text
 from ringfence_schemas.inputs import Fill
 from ringfence_schemas.outcomes import (
@@ -30,6 +30,7 @@ from ringfence_schemas.outcomes import (
 )
 
 DEADLINE_TIMER: Final = "liquidation_deadline"
+RELEASE_TIMER: Final = "liquidation_release"
 
 
 class Progress(NamedTuple):
@@ -109,21 +110,74 @@ def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def next_step(state: State, bucket: Bucket, standing: Standing, *, whole: bool = False) -> None:
     """Publish the next order, or hand the position to the fund when the ladder is exhausted."""
-    run, rules, mark = bucket.liquidation, bucket.book.rules, bucket.book.mark
-    assert run is not None and mark is not None
+    run, book = bucket.liquidation, bucket.book
+    assert run is not None and book.mark is not None
     run.step += 1
     state.engine_changed(bucket)
-    plan = rules.liquidation
-    if run.step > plan.max_steps:
+    if run.step > book.rules.liquidation.max_steps:
         take_over(state, bucket)
         return
-    size = abs(bucket.size)
+    size = _size_to_order(bucket, standing, whole=whole)
+    plan = book.rules.liquidation.throttle
+    if plan is None or (not book.waiting and throttle.takes(state, book, size)):
+        _order(state, bucket, size)
+    else:
+        _wait(state, bucket, throttle.next_interval_us(state, plan), whole=whole)
+
+
+def _size_to_order(bucket: Bucket, standing: Standing, *, whole: bool) -> int:
+    rules, mark, size = bucket.book.rules, bucket.book.mark, abs(bucket.size)
+    assert mark is not None
     notional, per = rules.contract.worth(size, mark)
-    small = abs(notional) < plan.full_below * per
-    whole = whole or small or margin.breaches(standing, plan.backstop)
-    run.ordered = (None if whole else margin.restoring_size(bucket, mark)) or size
-    run.filled = 0
-    run.deadline_us = state.time_us + plan.deadline_us
+    small = abs(notional) < rules.liquidation.full_below * per
+    whole = whole or small or margin.breaches(standing, rules.liquidation.backstop)
+    return (None if whole else margin.restoring_size(bucket, mark)) or size
+
+
+def _wait(state: State, bucket: Bucket, release_us: int, *, whole: bool) -> None:
+    """Let the order of a step wait for the throttle: nothing is ordered until then, and no deadline runs."""
+    run, book = bucket.liquidation, bucket.book
+    assert run is not None
+    run.waiting, run.whole = True, whole
+    run.ordered = run.filled = run.deadline_us = 0
+    book.waiting[bucket] = None
+    _release_at(state, book, release_us)
+
+
+def _release_at(state: State, book: Book, release_us: int) -> None:
+    if book.release_us is None:
+        book.release_us = release_us
+        heappush(state.timers, (release_us, RELEASE_TIMER, book.name, "", 0, 0))
+
+
+def release(state: State, book: Book) -> None:
+    """A new interval: publish orders that waited, computed anew, as far as the throttle lets them, most urgent first.
+
+    One that does not fit ends it, and is the first of the next interval.
+    """
+    mark, plan = book.mark, book.rules.liquidation.throttle
+    book.release_us = None
+    book.dirty = True
+    for bucket in throttle.in_order_of_urgency(book):
+        run = bucket.liquidation
+        assert run is not None and mark is not None
+        size = _size_to_order(bucket, margin.standing(bucket, mark), whole=run.whole)
+        state.engine_changed(bucket)
+        if not throttle.takes(state, book, size):
+            assert plan is not None
+            run.passed_over = True
+            _release_at(state, book, throttle.next_interval_us(state, plan))
+            return
+        run.waiting = run.whole = run.passed_over = False
+        del book.waiting[bucket]
+        _order(state, bucket, size)
+
+
+def _order(state: State, bucket: Bucket, size: int) -> None:
+    run, rules = bucket.liquidation, bucket.book.rules
+    assert run is not None
+    run.ordered, run.filled = size, 0
+    run.deadline_us = state.time_us + rules.liquidation.deadline_us
     heappush(
         state.timers, (run.deadline_us, DEADLINE_TIMER, bucket.book.name, bucket.account.name, run.number, run.step)
     )
@@ -186,6 +240,8 @@ def after_reduction(state: State, bucket: Bucket, fill: Fill, progress: Progress
     if restores(bucket, standing):
         _complete(state, bucket, "restored", wallet_before)
         return
+    if run.waiting:
+        return
     remaining = max(0, run.ordered - run.filled)
     if not remaining or not progress.ours:
         rules = bucket.book.rules
@@ -236,7 +292,7 @@ def take_over(state: State, bucket: Bucket) -> None:
     )
     state.ledger.trade(bucket, -size, price)
     bucket.size = 0
-    close(state, bucket, "taken_over", wallet_before)
+    close(state, bucket, "taken_over", wallet_before, size, price)
 
 
 def _fund_loss(rules: Rules, size: int, price: int, mark: int) -> str:
@@ -249,18 +305,21 @@ def _fund_loss(rules: Rules, size: int, price: int, mark: int) -> str:
 # ------------------------------------------------------------------------------------------- the end of a bucket
 
 
-def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None:
-    """Empty a bucket whose position is gone: what is left moves out, what is missing is the fund's, a fraction is
-    rounded off.
+def close(state: State, bucket: Bucket, result: str, wallet_before: int, size: int, price: int) -> None:
+    """Empty a bucket whose position, of this size, was closed at this price: what is left moves out, what is missing is
+    the fund's, a fraction is rounded off.
     """
     book, ledger, run = bucket.book, state.ledger, bucket.liquidation
     loss_base = bucket.put_in - bucket.taken_out
     residual = shortfall = 0
     to_fund = run is not None and result != "settled" and book.rules.liquidation.residual == "fund"
     if bucket.cash < 0:
-        shortfall = book.rules.units_up(-bucket.cash)
+        shortfall, cost = book.rules.units_up(-bucket.cash), _cost_before(bucket, size, price)
         ledger.cover(bucket, shortfall)
-        _publish_shortfall(state, bucket, shortfall)
+        loss = _publish_shortfall(state, bucket, shortfall)
+        if loss is not None and result != "settled":
+            closed = deleveraging.Closed(size, cost, shortfall, min(shortfall, -(book.fund or 0)))
+            deleveraging.request(state, bucket, closed, loss)
     else:
         residual = bucket.cash // book.rules.quantum
         if residual and to_fund:
@@ -280,13 +339,19 @@ def close(state: State, bucket: Bucket, result: str, wallet_before: int) -> None
         )
     calls.close_case(state, bucket)
     bucket.realised = bucket.funding_paid = bucket.put_in = bucket.taken_out = bucket.entry_price = 0
-    bucket.liquidation = None
+    _end(bucket)
     book.index.remove(bucket)
     state.engine_changed(bucket)
     state.touch_wallet(bucket.account.name, book.asset.name)
 
 
-def _publish_shortfall(state: State, bucket: Bucket, amount: int) -> None:
+def _cost_before(bucket: Bucket, size: int, price: int) -> int:
+    """What a position had to be worth for its equity to be zero, money, before it was closed at this price."""
+    rules = bucket.book.rules
+    return -rules.contract.cost(-size, price, rules.quantum) - bucket.cash
+
+
+def _publish_shortfall(state: State, bucket: Bucket, amount: int) -> UncoveredLoss | None:
     asset, balance = bucket.book.asset, bucket.book.fund or 0
     fields = {
         "liquidation_id": bucket.liquidation_id,
@@ -294,8 +359,9 @@ def _publish_shortfall(state: State, bucket: Bucket, amount: int) -> None:
         "fund_balance": decimal_text(balance, asset.decimals),
     }
     state.record_of(ShortfallRecorded, bucket, amount=decimal_text(amount, asset.decimals), **fields)
-    if balance < 0:
-        state.record_of(UncoveredLoss, bucket, amount=decimal_text(min(amount, -balance), asset.decimals), **fields)
+    if balance >= 0:
+        return None
+    return state.record_of(UncoveredLoss, bucket, amount=decimal_text(min(amount, -balance), asset.decimals), **fields)
 
 
 def _complete(state: State, bucket: Bucket, result: str, wallet_before: int) -> None:
@@ -306,8 +372,15 @@ def _complete(state: State, bucket: Bucket, result: str, wallet_before: int) -> 
     left = ceil_divide(equity, per * bucket.book.rules.quantum)
     certificate = _certificate(bucket, bucket.put_in - bucket.taken_out - run.fees - left, 0, None, 0, wallet_before)
     state.record_of(LiquidationCompleted, bucket, liquidation_id=bucket.liquidation_id, result=result, **certificate)
-    bucket.liquidation = None
+    _end(bucket)
     state.engine_changed(bucket)
+
+
+def _end(bucket: Bucket) -> None:
+    """There is no liquidation any more, and nothing that waits for one."""
+    if bucket.liquidation is not None:
+        bucket.liquidation = None
+        bucket.book.waiting.pop(bucket, None)
 
 
 def _certificate(

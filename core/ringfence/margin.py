@@ -65,6 +65,24 @@ def initial(rules: Rules, leverage: int, notional: int, tier: int) -> tuple[int,
     return (notional * ONE, leverage) if ONE * per >= rate * leverage else (notional * rate, per)
 
 
+def funding_drawn(bucket: Bucket, payment: int) -> int:
+    """Return what the wallet pays of `payment` per unit of size (price units), in units of the asset.
+
+    min(wallet, what is due), rounded up so that the bucket is never short of it.  Nothing is taken for a bucket that
+    receives, or that is being liquidated: whatever enters that one could be lost to the fund.
+    """
+    book, due = bucket.book, bucket.size * payment
+    if due <= 0 or bucket.liquidation:
+        return 0
+    return min(book.rules.units_up(due), book.asset.wallets.get(bucket.account.name, 0))
+
+
+def funding_cost(bucket: Bucket, payment: int) -> int:
+    """Return by how much `payment` per unit of size (price units) would lower the bucket's equity, money."""
+    rules, owed = bucket.book.rules, bucket.size * payment
+    return owed - funding_drawn(bucket, payment) * rules.quantum if rules.wallet_first else owed
+
+
 def breaches(stands: Standing, ratio: int) -> bool:
     """equity <= ratio * maintenance."""
     return stands.equity * ONE * ONE <= ratio * stands.maintenance

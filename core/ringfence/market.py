@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringfence import liquidation
+from ringfence import liquidation, margin
 from ringfence.hashing import digest_of
-from ringfence.judge import sweep
+from ringfence.judge import account_name, sweep
 from ringfence.refusals import Refusal, refusal
 from ringfence.rules import InvalidInstrument, Rules, build_rules
 from ringfence.scales import ONE
@@ -173,14 +173,30 @@ def apply_price(state: State, book: Book, price: int, time_us: int) -> None:
 
 
 def apply_funding(state: State, event: Funding) -> None:
-    """F += rate * price, or rate / price; then the instrument is judged at the present mark."""
+    """F += rate * price, or rate / price; wallets pay where the instrument says so; then it is judged at the present
+    mark.
+    """
     book = open_book(state, event.instrument)
     if event.price is None and book.mark is None:
         raise refusal("no_mark", event.instrument)
     advance_market(state, book, event.time_us)
     price = units[event.price] * ONE if event.price is not None else book.mark or 0
-    book.funding_index += book.rules.contract.payment(units[event.rate], price)
+    book.funding_payment = book.rules.contract.payment(units[event.rate], price)
+    book.funding_index += book.funding_payment
+    if book.rules.wallet_first:
+        _draw_funding(state, book, book.funding_payment)
     sweep(state, book)
+
+
+def _draw_funding(state: State, book: Book, payment: int) -> None:
+    """Take from wallets what positions owe for this payment per unit, as far as they go, in order of account id."""
+    for bucket in sorted(book.buckets.values(), key=account_name):
+        drawn = margin.funding_drawn(bucket, payment)
+        if drawn:
+            state.ledger.draw_funding(bucket, drawn)
+            state.engine_changed(bucket)
+            state.touch_wallet(bucket.account.name, book.asset.name)
+            book.index.place(bucket)
 
 
 def apply_settlement(state: State, event: Settlement) -> None:
@@ -191,8 +207,9 @@ def apply_settlement(state: State, event: Settlement) -> None:
     for account in sorted(name for name, bucket in book.buckets.items() if bucket.size):
         bucket = book.buckets[account]
         wallet_before = book.asset.wallets.get(account, 0)
-        state.ledger.trade(bucket, -bucket.size, price)
+        size = bucket.size
+        state.ledger.trade(bucket, -size, price)
         bucket.size = 0
-        liquidation.close(state, bucket, "settled", wallet_before)
+        liquidation.close(state, bucket, "settled", wallet_before, size, price)
     book.settled = True
     book.pending.clear()

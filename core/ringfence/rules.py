@@ -63,6 +63,19 @@ class SideTiers:
 
 
 @dataclass(frozen=True, slots=True)
+class ThrottleRules:
+    """How much may be ordered in each interval, over all shards."""
+
+    notional: int
+    """In units of the asset."""
+    interval_us: int
+
+    def share(self, shard: int, shards: int) -> int:
+        """Return what one shard may order, in units: floor(notional / N), the first (notional mod N) one more."""
+        return self.notional // shards + (shard < self.notional % shards)
+
+
+@dataclass(frozen=True, slots=True)
 class LiquidationRules:
     """How a bucket at its limit is wound down; decimals, except `full_below` (money) and `deadline_us`."""
 
@@ -75,6 +88,7 @@ class LiquidationRules:
     deadline_us: int
     fee_rate: int
     takeover_price: str
+    throttle: ThrottleRules | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +133,8 @@ class Rules:
     call_levels: tuple[int, ...]
     recover: int
     release: bool
+    wallet_first: bool
+    """What a position owes as funding comes from the wallet as far as that goes."""
     taker_fee: int
     liquidation: LiquidationRules
 
@@ -211,8 +227,9 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         call_levels=call_levels,
         recover=_recover(event),
         release=event.release_on_reduce != "none",
+        wallet_first=event.funding_payer == "free_balance_first",
         taker_fee=_optional(event.fees.taker if event.fees else None, 0),
-        liquidation=_liquidation(event, money_one),
+        liquidation=_liquidation(event, money_one, 10 ** (DECIMALS - asset_decimals)),
     )
 
 
@@ -232,7 +249,6 @@ def _mantissa(value: int) -> tuple[int, int]:
 def _refuse_unsupported(event: Instrument) -> None:
     """Options of the contract that this version of the engine cannot honour are refused, never ignored."""
     chosen = {
-        "funding_payer: free_balance_first": event.funding_payer == "free_balance_first",
         "mark: anything but {method: last}": _guards_mark(event),
         "volatility": event.volatility is not None,
     }
@@ -388,7 +404,7 @@ def _recover(event: Instrument) -> int:
     return recover
 
 
-def _liquidation(event: Instrument, money_one: int) -> LiquidationRules:
+def _liquidation(event: Instrument, money_one: int, unit: int) -> LiquidationRules:
     config = event.liquidation or Liquidation()
     rules = LiquidationRules(
         mode=config.mode or "order",
@@ -400,6 +416,7 @@ def _liquidation(event: Instrument, money_one: int) -> LiquidationRules:
         deadline_us=DEFAULT_DEADLINE_US if config.deadline_us is None else config.deadline_us,
         fee_rate=_optional(config.fee_rate, 0),
         takeover_price=config.takeover_price or "bankruptcy",
+        throttle=_throttle(config, event.settle_asset, unit) if config.throttle else None,
     )
     limits = {
         "target must be at least 1": rules.target >= ONE,
@@ -413,3 +430,20 @@ def _liquidation(event: Instrument, money_one: int) -> LiquidationRules:
         if not holds:
             raise InvalidInstrument(f"liquidation: {text}")
     return rules
+
+
+def _throttle(config: Liquidation, asset: str, unit: int) -> ThrottleRules:
+    plan = config.throttle
+    assert plan is not None
+    notional, finer = divmod(units[plan.notional], unit)
+    if config.mode == "takeover":
+        raise InvalidInstrument("liquidation: throttle needs mode order; a takeover orders nothing")
+    if units[plan.notional] <= 0:
+        raise InvalidInstrument(f"liquidation: throttle.notional {plan.notional} must be above 0")
+    if finer:
+        raise InvalidInstrument(
+            f"liquidation: throttle.notional {plan.notional} has more decimals than {asset}; shares are in units of it"
+        )
+    if plan.interval_us <= 0:
+        raise InvalidInstrument("liquidation: throttle.interval_us must be above 0")
+    return ThrottleRules(notional, plan.interval_us)

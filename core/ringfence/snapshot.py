@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from ringfence.digest import restate
 from ringfence.fold import Fold
-from ringfence.liquidation import DEADLINE_TIMER
+from ringfence.liquidation import DEADLINE_TIMER, RELEASE_TIMER
 from ringfence.rules import build_rules
 from ringfence.shard_state import State
 from ringfence.state import Account, Asset, Book, Bucket, Liquidation
@@ -23,7 +23,20 @@ from ringfence_schemas.reading import decode_input
 VERSION: Final = 1
 
 _ASSET: Final = ("name", "decimals", "stated_us", "external", "fees", "rounding")
-_BOOK: Final = ("mark", "funding_index", "market_time_us", "changed", "settled", "fund", "trading", "funding")
+_BOOK: Final = (
+    "mark",
+    "funding_index",
+    "funding_payment",
+    "market_time_us",
+    "changed",
+    "settled",
+    "fund",
+    "trading",
+    "funding",
+    "ordered",
+    "ordered_from_us",
+    "release_us",
+)
 _BUCKET: Final = (
     "size",
     "cash",
@@ -33,6 +46,7 @@ _BUCKET: Final = (
     "put_in",
     "taken_out",
     "returned",
+    "drawn",
     "level",
     "cases",
     "liquidations",
@@ -40,7 +54,7 @@ _BUCKET: Final = (
     "engine_changed",
     "posted",
 )
-_LIQUIDATION: Final = ("number", "step", "ordered", "filled", "deadline_us", "fees")
+_LIQUIDATION: Final = ("number", "step", "ordered", "filled", "deadline_us", "fees", "waiting", "whole", "passed_over")
 _COUNTS: Final = ("inputs", "applied", "already_applied", "refused")
 
 
@@ -140,6 +154,8 @@ def _restore_book(state: State, content: dict[str, Any]) -> None:
     book.pending = pending
     book.versions = {version: bytes.fromhex(accepted) for version, accepted in content["versions"]}
     _assign(book, _BOOK, content["values"])
+    if book.release_us is not None:
+        state.timers.append((book.release_us, RELEASE_TIMER, book.name, "", 0, 0))
     book.sources = {source: (sequence, last) for source, sequence, last in content["sources"]}
     for account, values, running in content["buckets"]:
         bucket = book.buckets[account] = Bucket(state.accounts[account], book)
@@ -154,4 +170,7 @@ def _restore_book(state: State, content: dict[str, Any]) -> None:
 def _restore_liquidation(state: State, bucket: Bucket, values: list[Any]) -> None:
     run = bucket.liquidation = Liquidation(values[0])
     _assign(run, _LIQUIDATION, values)
+    if run.waiting:
+        bucket.book.waiting[bucket] = None
+        return
     state.timers.append((run.deadline_us, DEADLINE_TIMER, bucket.book.name, bucket.account.name, run.number, run.step))

@@ -49,7 +49,7 @@ class Asset:
 class Liquidation:
     """A liquidation in flight."""
 
-    __slots__ = ("deadline_us", "fees", "filled", "number", "ordered", "step")
+    __slots__ = ("deadline_us", "fees", "filled", "number", "ordered", "passed_over", "step", "waiting", "whole")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -60,6 +60,12 @@ class Liquidation:
         self.deadline_us = 0
         self.fees = 0
         """Fees the bucket paid since the liquidation started, in units of the asset."""
+        self.waiting = False
+        """The order of this step waits for its instrument's throttle."""
+        self.whole = False
+        """The order that waits is for the whole position."""
+        self.passed_over = False
+        """Its turn has come once, and it did not fit."""
 
 
 class Bucket:
@@ -73,6 +79,7 @@ class Bucket:
         "book",
         "cases",
         "cash",
+        "drawn",
         "engine_changed",
         "entry",
         "entry_price",
@@ -112,6 +119,8 @@ class Bucket:
         """Gross amount that went to the wallet since it opened, in units of the asset."""
         self.returned = 0
         """Gross amount that its closings gave back to the wallet, over its whole life, in units of the asset."""
+        self.drawn = 0
+        """Gross amount that funding took from the wallet, over its whole life, in units of the asset."""
         self.level = 0
         """Margin call level, as its ratio in decimals: deeper is smaller.  0: none; otherwise a case is open."""
         self.cases = 0
@@ -152,17 +161,22 @@ class Book:
         "fund",
         "funding",
         "funding_index",
+        "funding_payment",
         "index",
         "mark",
         "market_time_us",
         "name",
+        "ordered",
+        "ordered_from_us",
         "pending",
+        "release_us",
         "rules",
         "settled",
         "sources",
         "term",
         "trading",
         "versions",
+        "waiting",
     )
 
     def __init__(self, rules: Rules, asset: Asset) -> None:
@@ -177,6 +191,8 @@ class Book:
         """Mark price: the last tick, in price units."""
         self.funding_index = 0
         """F: cumulative funding per unit of size, in price units."""
+        self.funding_payment: int | None = None
+        """What the last funding added to F; None: there has been none."""
         self.market_time_us = 0
         """Greatest `time_us` of the instrument's own inputs."""
         self.sources: dict[str, tuple[int, str]] = {}
@@ -190,6 +206,14 @@ class Book:
         self.trading: int | None = None
         self.funding: int | None = None
         """Counter-entries of fills, money; None: never posted."""
+        self.ordered = 0
+        """Notional ordered for liquidations in the present interval of the throttle, money."""
+        self.ordered_from_us: int | None = None
+        """When that interval began; None: nothing was ever ordered under a throttle."""
+        self.release_us: int | None = None
+        """When orders that wait are looked at again; None: no such timer runs."""
+        self.waiting: dict[Bucket, None] = {}
+        """Buckets whose order waits for the throttle."""
         self.index = TriggerIndex(rules)
         self.dirty = True
         """Changed since the digest last looked."""

@@ -15,7 +15,7 @@ from ringfence.rules import Rules
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence.state import Asset, Bucket
 from ringfence_schemas.decimals import DECIMALS, decimal_text
-from ringfence_schemas.outcomes import Position, Wallet, encode
+from ringfence_schemas.outcomes import ABSENT, Position, Wallet, encode
 
 
 class PositionView(NamedTuple):
@@ -36,6 +36,8 @@ class PositionView(NamedTuple):
     liquidation_id: str | None
     sequence: int
     hash: bytes
+    next_cost: int | None
+    """What the last funding would cost the bucket if it came once more, money; None: there has been none."""
 
     @classmethod
     def of(cls, bucket: Bucket) -> PositionView:
@@ -57,6 +59,7 @@ class PositionView(NamedTuple):
             bucket.liquidation_id if bucket.liquidation else None,
             account.sequence,
             account.hash,
+            None if book.funding_payment is None else margin.funding_cost(bucket, book.funding_payment),
         )
 
     @property
@@ -79,10 +82,8 @@ class PositionView(NamedTuple):
         worth, per = contract.worth(size, self.entry_price * ONE)
         held = worth - cost * per, per
         start = self.entry_price * ONE if mark is None else mark
-        required = rules.required_at_entry(size, self.entry_price)
-        *called, liquidated = [
-            _price_at(crossing.point(size, cost, start, required), rules) for crossing in rules.crossings(size)
-        ]
+        required, crossings = rules.required_at_entry(size, self.entry_price), rules.crossings(size)
+        *called, liquidated = [_price_at(crossing.point(size, cost, start, required), rules) for crossing in crossings]
         notional, profit, equity, initial, maintenance, rate, amount, tier, margin_ratio, removable = (
             self._unmarked(worth, per) if mark is None else self._marked(mark, cost, held)
         )
@@ -114,6 +115,9 @@ class PositionView(NamedTuple):
             liquidation_id=self.liquidation_id,
             sequence=self.sequence,
             hash=self.hash.hex(),
+            liquidation_price_after_funding=ABSENT
+            if self.next_cost is None
+            else _price_at(crossings[-1].point(size, cost + self.next_cost, start, required), rules),
         )
 
     def _marked(self, mark: int, cost: int, held: tuple[int, int]) -> Marked:

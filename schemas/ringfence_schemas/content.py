@@ -19,6 +19,8 @@ Canonical = Callable[[Any], Any]
 
 _SEPARATOR = "\x1f"
 _NOTHING_RARE = (None,) * 5
+_ADDED = frozenset({("Liquidation", "throttle")})
+"""Fields that the contract got later, left out where they are absent: so what was sent before keeps its content."""
 
 
 def content_of(event: Input) -> bytes:
@@ -67,10 +69,15 @@ def _number(text: str | None) -> Any:
 
 
 def _struct(fields: tuple[Field, ...], name: str) -> Canonical:
-    members = [(field.name, _canonical(field.type)) for field in fields]
+    members = [(field.name, _canonical(field.type)) for field in fields if (name, field.name) not in _ADDED]
+    added = [(field.name, _canonical(field.type)) for field in fields if (name, field.name) in _ADDED]
 
     def canonical(value: Any) -> Any:
-        return None if value is None else [name, *(part(getattr(value, member)) for member, part in members)]
+        if value is None:
+            return None
+        content = [name, *(part(getattr(value, member)) for member, part in members)]
+        later = ((member, part(getattr(value, member))) for member, part in added)
+        return content + [[member, part] for member, part in later if part is not None]
 
     return canonical
 

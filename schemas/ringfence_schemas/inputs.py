@@ -53,6 +53,13 @@ class Fees(Part, frozen=True):
     taker: SignedDecimal
 
 
+class Throttle(Part, frozen=True):
+    """How much notional may be ordered for liquidations in each interval; every shard has its share."""
+
+    notional: SignedDecimal
+    interval_us: DurationMicroseconds
+
+
 class Liquidation(Part, frozen=True):
     """How a position of the instrument is liquidated."""
 
@@ -65,6 +72,7 @@ class Liquidation(Part, frozen=True):
     deadline_us: DurationMicroseconds | None = None
     fee_rate: SignedDecimal | None = None
     takeover_price: Literal["bankruptcy", "mark"] | None = None
+    throttle: Throttle | None = None
 
 
 class Mark(Part, frozen=True):

@@ -2,10 +2,11 @@
 
 Numbers are canonical decimal text (`ringfence_schemas.decimals.decimal_text`), or None where the mark they need is
 missing; counts and times are integers.  Fields that do not apply are printed as null, so that every outcome of a type
-has the same fields; only the members of `Cause` and `MarginCall.uncertain` are left out when absent.
+has the same fields; only the members of `Cause`, `MarginCall.uncertain` and `Position.liquidation_price_after_funding`
+are left out when absent.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -14,6 +15,9 @@ from ringfence_schemas.kinds import CanonicalDecimal
 
 Fraction = tuple[CanonicalDecimal, CanonicalDecimal]
 """Numerator and denominator of an exact ratio, both canonical decimals."""
+
+ABSENT: Final = UNSET
+"""An optional field that is left out."""
 
 CallStatus = Literal["called", "escalated", "eased", "recovered", "closed"]
 FlagReason = Literal["off_grid", "close_only", "excess", "above_max_leverage"]
@@ -181,6 +185,28 @@ class UncoveredLoss(PositionDecision, frozen=True, gc=False, kw_only=True, tag="
     fund_balance: CanonicalDecimal
 
 
+class DeleverageRequested(JudgedDecision, frozen=True, gc=False, kw_only=True, tag="deleverage_requested"):
+    """A holder who profits from the other side of an uncovered loss should close so much of the position at this price.
+
+    A request changes nothing.  A fill that answers it is an ordinary fill, whose `order_id` may name the request.
+    """
+
+    uncovered_loss: str
+    """Id of the decision that says what is not covered."""
+    liquidation_id: str | None
+    """The liquidation that left it."""
+    rank: int
+    """Place in the order of scores on this shard, from 1."""
+    score: Fraction
+    """Profit fraction x effective leverage at the mark."""
+    side: Literal["buy", "sell"]
+    quantity: CanonicalDecimal
+    price: CanonicalDecimal
+    """The grid price at which the position that left the loss would have left nothing."""
+    remaining: CanonicalDecimal
+    """Contracts of that position still uncovered when this request is answered in full."""
+
+
 class InstrumentChanged(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="instrument_changed"):
     """A version of an instrument's parameters took effect; `previous_version` is None for the first."""
 
@@ -254,6 +280,8 @@ class Position(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", ta
     liquidation_id: str | None
     sequence: int
     hash: str
+    liquidation_price_after_funding: CanonicalDecimal | UnsetType | None = UNSET
+    """The liquidation price if the instrument's last funding came once more; absent until there has been one."""
 
 
 class Wallet(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="wallet"):
@@ -275,6 +303,7 @@ Outcome = (
     | PositionTakenOver
     | ShortfallRecorded
     | UncoveredLoss
+    | DeleverageRequested
     | InstrumentChanged
     | RequirementAnnounced
     | Refused

@@ -18,6 +18,7 @@ from ringfence_schemas.inputs import (
     Withdrawal,
 )
 from ringfence_schemas.outcomes import (
+    DeleverageRequested,
     FillFlagged,
     InstrumentChanged,
     LiquidationCompleted,
@@ -103,6 +104,7 @@ OUTCOME_TOPIC: dict[type[Outcome], str] = {
     PositionTakenOver: LIQUIDATIONS,
     ShortfallRecorded: LIQUIDATIONS,
     UncoveredLoss: LIQUIDATIONS,
+    DeleverageRequested: LIQUIDATIONS,
     InstrumentChanged: RISK_PARAMETERS,
     RequirementAnnounced: RISK_PARAMETERS,
     Refused: REFUSALS,

@@ -13,7 +13,7 @@ from hypothesis import given, note
 
 from ringfence.explain import Explanation, explain_decision, explain_position
 from ringfence.formulas import Condition
-from ringfence_schemas.outcomes import Decision, LiquidationOrder, LiquidationStarted, MarginCall
+from ringfence_schemas.outcomes import Decision, DeleverageRequested, LiquidationOrder, LiquidationStarted, MarginCall
 from tests.core.desk import Desk, tiers
 from tests.core.engines import FoldEngine, Json
 from tests.core.test_properties import stream, weather
@@ -30,6 +30,7 @@ PUBLISHED = {
     "max removable": "max_removable",
     "margin shortfall": "margin_shortfall",
     "liquidation price": "liquidation_price",
+    "liquidation price after funding": "liquidation_price_after_funding",
     "bankruptcy price": "limit_price",
 }
 """Step -> the field of decisions and views that says the same."""
@@ -312,3 +313,57 @@ def test_an_inverse_requirement_at_the_entry_price_may_eat_up_all_there_is() -> 
         "1000 / (10.50000001 - 1000 * 0.01 - 0.5)",
         "100000000000",
     )
+
+
+def test_a_request_to_deleverage_shows_its_score_and_that_it_can_be_borne() -> None:
+    """Bob's short of one has made 12 of 100 at an effective leverage of 88 / 62, and at 90 he would have 60."""
+    desk = Desk(tiers=tiers(("0", "0.01")))
+    for account in ("ann", "bob"):
+        desk.deposit(account, "50")
+    desk.buy("ann", "1", "100", margin="10")
+    desk.sell("bob", "1", "100", margin="50")
+    witness = Witness(desk.engine)
+    desk.tick("88")
+    desk.sell("ann", "1", "88", liquidation_id="ann|X|l1")
+    ((asked, explanation),) = (each for each in witness.explained if isinstance(each[0], DeleverageRequested))
+    assert_true(explanation)
+    assert_said(explanation, msgspec.to_builtins(asked))
+    assert explanation.steps[-1].exact == "132/775"
+    assert value(condition(explanation, "it can bear the price").left) == 60
+    assert condition(explanation, "it can bear the price").holds
+
+
+def test_a_request_to_deleverage_an_inverse_position_shows_its_score() -> None:
+    """Bob's short of 100 dollars has made 1 / 80 - 1 / 100 of a coin in each, against 1 / 100: a quarter."""
+    desk = Desk(contract="inverse", tiers=tiers(("0", "0.01")))
+    for account in ("ann", "bob"):
+        desk.deposit(account, "5")
+    desk.buy("ann", "100", "100", margin="0.1")
+    desk.sell("bob", "100", "100", margin="0.5")
+    witness = Witness(desk.engine)
+    desk.tick("80")
+    desk.sell("ann", "100", "80", liquidation_id="ann|X|l1")
+    ((asked, explanation),) = (each for each in witness.explained if isinstance(each[0], DeleverageRequested))
+    assert_true(explanation)
+    assert_said(explanation, msgspec.to_builtins(asked))
+    assert explanation.steps[-1].exact == str(Fraction(1, 4) * Fraction(125, 100) / Fraction(75, 100))
+    assert condition(explanation, "it can bear the price").holds
+
+
+@pytest.mark.parametrize("options", [{}, {"maintenance": {"basis": "entry"}}])
+def test_the_price_after_the_next_funding_is_explained_with_what_the_wallet_would_pay(options: Json) -> None:
+    """Ann has 14 free and owes 10 each time: the first leaves her bucket as it was, the next would cost it 6."""
+    desk = Desk(funding_payer="free_balance_first", **options)
+    desk.deposit("ann", "74")
+    desk.buy("ann", "10", "100", margin="60")
+    desk.tick("100")
+    assert explain_position(desk.bucket("ann")).steps[-1].name.startswith("liquidation price, ")
+    desk.funding("0.01")
+    explanation, position = explain_position(desk.bucket("ann")), desk.position("ann")
+    assert_true(explanation)
+    assert_said(explanation, position)
+    assert explanation.given[-2].meaning == "of ann, USDT, pays its funding, else out of reach"
+    names = [step.name.partition(",")[0] for step in explanation.steps[-2:]]
+    assert names == ["liquidation price", "liquidation price after funding"]
+    costs = [Fraction(step.exact) for step in explanation.steps[-2:]]
+    assert costs[1] - costs[0] == Fraction(6, 10) / (1 if options else Fraction(95, 100))

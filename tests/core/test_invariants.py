@@ -9,7 +9,7 @@ from ringfence import invariants
 from ringfence.fold import Fold
 from ringfence.invariants import InvariantBroken, Watch
 from ringfence.origins import LineOrigin
-from ringfence_schemas.inputs import Input, Tick
+from ringfence_schemas.inputs import Funding, Input, Tick
 from ringfence_schemas.outcomes import Decision, LiquidationCompleted, LiquidationStarted, MarginCall
 from tests.core.desk import Desk
 
@@ -179,6 +179,43 @@ def test_a_step_that_touches_only_a_wallet_of_somebody_else_is_reported() -> Non
     desk = trading()
     ledger, asset = desk.fold.state.ledger, desk.bucket("ann").book.asset
     assert step(desk, lambda: ledger.deposit(asset, "ann", 1)) == "I2"
+
+
+def funded(payer: str, cheat: Callable[[Desk], None]) -> str:
+    """What the watch says of funding that does something besides."""
+    desk = Desk(funding_payer=payer)
+    desk.deposit("ann", "100")
+    desk.buy("ann", "1", "100", margin="50")
+    watch, before = Watch(desk.fold), desk.fold.state.decisions
+    desk.funding("0.1", price="100")
+    cheat(desk)
+    event = Funding(funding_id="h", instrument="X", rate="0.1", time_us=99, price="100")
+    try:
+        watch.step(event, before[:0])
+    except InvariantBroken as broken:
+        return broken.name
+    return ""
+
+
+def test_funding_takes_from_a_wallet_just_what_arrives_in_its_bucket() -> None:
+    """Where wallets pay, ten from wallet to bucket is allowed; a unit less in the wallet, a release at the same time,
+    and any such payment where buckets pay, break I2.
+    """
+
+    def take(desk: Desk) -> None:
+        desk.fold.state.ledger.withdraw(desk.book.asset, "ann", 1)
+
+    def give_back(desk: Desk) -> None:
+        desk.fold.state.ledger.release(desk.bucket("ann"), 1, "release")
+
+    def pay(desk: Desk) -> None:
+        desk.fold.state.ledger.draw_funding(desk.bucket("ann"), 1)
+
+    assert funded("free_balance_first", lambda _: None) == ""
+    assert funded("free_balance_first", take) == "I2"
+    assert funded("free_balance_first", give_back) == "I2"
+    assert funded("bucket_first", lambda _: None) == ""
+    assert funded("bucket_first", pay) == "I2"
 
 
 def test_time_and_numbers_that_go_back_are_reported() -> None:

@@ -176,6 +176,8 @@ def walked(bucket: Bucket, ratio: int, *, strict: bool) -> int | None:
 @given(case=cases)
 @example(case=Case(TABLES[3], 1, "1", ratio="2"))
 @example(case=Case(TABLES[3], 1, "0", ratio="2"))
+@example(case=Case([("0", "0.25"), ("30", "0.5")], 1, "-30", ratio="2"))
+@example(case=Case([("0", "0.25"), ("30", "0.5")], 1, "30", ratio="2"))
 @example(case=Case(TABLES[3], 1, "0", trigger="below"))
 @example(case=Case(TABLES[3], 1, "-1", trigger="below"))
 @example(case=Case(TABLES[2], 9, "30", mark="90", ratio="20"))

@@ -99,13 +99,16 @@ def test_the_fold_equals_the_textbook(world: list[Json], drawn: list[Move]) -> N
 @weather
 @given(world=worlds(), drawn=moves)
 def test_an_input_applied_again_changes_nothing(world: list[Json], drawn: list[Move]) -> None:
-    """Every input that was not refused is followed by itself: no decision, and the digest stands still (I7)."""
+    """Every input that was not refused is followed by itself: no decision, and the digest stands still (I7).
+
+    Packed ticks have no id; a wick inside them is another one when it comes again.
+    """
     engine = FoldEngine()
     for data in stream(world, drawn):
         refused = engine.fold.refused
         engine.apply(data)
         digest = engine.fold.digest()
-        if engine.fold.refused == refused:
+        if engine.fold.refused == refused and json.loads(data)["type"] != "ticks":
             assert engine.apply(data) == []
             assert engine.fold.digest() == digest
 
@@ -156,10 +159,12 @@ def told_apart(engine: FoldEngine, pair: list[bytes]) -> list[Json]:
     """What each account was told, in its own order, and where it stands."""
     fork = copy(engine)
     decisions = [decision for line in pair for decision in fork.apply(line)]
+    throttled = {name for name, book in fork.fold.state.books.items() if book.rules.liquidation.throttle}
     private = [
         {name: value for name, value in decision.items() if name not in SHARED}
         for decision in decisions
-        if decision["type"] != "uncovered_loss"
+        if decision["type"] not in ("uncovered_loss", "deleverage_requested")
+        and not (decision["type"] == "liquidation_order" and decision["instrument"] in throttled)
     ]
     return sorted(private, key=lambda decision: str(decision.get("account"))) + fork.statement()[:-2]
 

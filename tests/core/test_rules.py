@@ -71,17 +71,23 @@ CONTRADICTIONS: list[tuple[Json, str]] = [
     ({"liquidation": {"max_steps": 0}}, "liquidation: max_steps"),
     ({"liquidation": {"deadline_us": 0}}, "liquidation: deadline_us"),
     ({"liquidation": {"fee_rate": "1"}}, "liquidation: fee_rate"),
+    ({"liquidation": {"throttle": {"notional": "0", "interval_us": 1}}}, "throttle.notional 0 must be above 0"),
+    ({"liquidation": {"throttle": {"notional": "1e-9", "interval_us": 1}}}, "1e-9 has more decimals than USDT"),
+    ({"liquidation": {"throttle": {"notional": "1", "interval_us": 0}}}, "throttle.interval_us must be above 0"),
+    (
+        {"liquidation": {"mode": "takeover", "throttle": {"notional": "1", "interval_us": 1}}},
+        "liquidation: throttle needs mode order",
+    ),
 ]
 
 UNSUPPORTED: list[tuple[Json, str]] = [
-    ({"funding_payer": "free_balance_first"}, "funding_payer: free_balance_first"),
     ({"mark": {"method": "median"}}, "mark: "),
     ({"mark": {"max_age_us": 1}}, "mark: "),
 ]
 
 ACCEPTED: list[Json] = [
     {"maintenance": {"basis": "mark"}, "tier_mode": "marginal", "funding_payer": "bucket_first", "halted": False},
-    {"maintenance": {"basis": "entry"}, "halted": True, "expiry_us": 0},
+    {"maintenance": {"basis": "entry"}, "halted": True, "expiry_us": 0, "funding_payer": "free_balance_first"},
     {"contract": "inverse", "tiers": [{"floor": "0", "maintenance_rate_long": "1.5", "maintenance_rate_short": "0.1"}]},
     {"tier_mode": "whole", "tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "0"}]},
     {"tier_mode": "given", "tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "7"}]},
@@ -90,6 +96,7 @@ ACCEPTED: list[Json] = [
     {"tiers": [{"floor": "0", "maintenance_rate_long": "0.1", "maintenance_rate_short": "1.5"}]},
     {"tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "0", "initial_rate": "0.2"}]},
     {"margin_call_levels": ["2", "1.000000000000000001"], "recover": "0"},
+    {"liquidation": {"mode": "order", "throttle": {"notional": "0.00000001", "interval_us": 1}}},
     {"liquidation": {"target": "1", "backstop": "0", "full_below": "0", "max_steps": 1, "deadline_us": 1}},
 ]
 

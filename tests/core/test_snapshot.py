@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ringfence.invariants import i8_snapshot_is_the_state
-from ringfence.snapshot import VERSION, SnapshotUnreadable, restore, snapshot
+from ringfence.snapshot import _BOOK, _BUCKET, VERSION, SnapshotUnreadable, restore, snapshot
 from ringfence_schemas.frames import Settings
 from tests.core.desk import Desk, tiers, told
 
@@ -99,3 +99,29 @@ def test_an_id_that_expired_and_came_again_is_written_down_twice() -> None:
     desk.engine.fold = copy
     assert desk.engine.apply(json.dumps({"type": "deposit", **money, "time_us": 90 * second_us}).encode()) == []
     assert copy.already_applied == 1
+
+
+def test_what_wallets_paid_is_in_the_digest_even_after_the_bucket_closed() -> None:
+    """A payment of one unit more or less, before or after the position is gone, is another state."""
+    desk = Desk(funding_payer="free_balance_first", liquidation={"mode": "takeover"})
+    desk.deposit("ann", "100")
+    desk.buy("ann", "1", "100", margin="50")
+    desk.tick("100")
+    desk.funding("0.1")
+    for price in ("100", "40"):
+        desk.tick(price)
+        i8_snapshot_is_the_state(desk.fold)
+        other = json.loads(snapshot(desk.fold))
+        (bucket,) = other["books"][0]["buckets"]
+        bucket[1][_BUCKET.index("drawn")] += 1
+        assert restore(json.dumps(other).encode(), Settings()).digest() != desk.fold.digest()
+    assert not desk.bucket("ann").size
+
+
+def test_the_last_funding_payment_is_in_the_digest() -> None:
+    """Two states that predict another liquidation price after funding are two states."""
+    desk = Desk()
+    desk.funding("0.1", price="100")
+    other = json.loads(snapshot(desk.fold))
+    other["books"][0]["values"][_BOOK.index("funding_payment")] += 1
+    assert restore(json.dumps(other).encode(), Settings()).digest() != desk.fold.digest()

@@ -36,6 +36,12 @@ AMOUNTS = "0.01 1 5 20 33.33 120 1000 0.0000000001".split()
 LEVERAGES = "0.5 1 3 10 19.999 20 51".split()
 RATES = "0.0001 -0.0001 0.00375 -0.02 0.01 0.1 -0.000000000000000001".split()
 STEPS_US = (0, 0, 1, 1, 3, 1_000, 400_000, 1_000_000, 2_500_000, -2, -900_000)
+THROTTLES: tuple[Json | None, ...] = (
+    None,
+    None,
+    {"notional": "150", "interval_us": 1_300_000},
+    {"notional": "1", "interval_us": 700_000},
+)
 SCALES = "1 0.000001234 45678.9".split()
 
 
@@ -100,6 +106,7 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         "recover": one(None, "0", "0.25"),
         "expiry_us": one(None, None, 2_000_000),
         "release_on_reduce": one(None, "none"),
+        "funding_payer": one(None, "free_balance_first"),
         "fees": one(None, {"taker": "0.0005"}),
         "time_us": 1,
     }
@@ -121,6 +128,8 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         "fee_rate": one(None, "0.005"),
         "takeover_price": one(None, "mark"),
     }
+    if document["liquidation"]["mode"] == "order":
+        document["liquidation"]["throttle"] = one(*THROTTLES)
     return plain(document)
 
 
@@ -349,7 +358,10 @@ class Forecast:
         for row in document["tiers"]:
             row["maintenance_rate"] = text(min(Fraction(row["maintenance_rate"]) * factor, Fraction(9, 10)))
         document["margin_call_levels"] = ([], ["2"], ["5", "1.1"])[move.second % 3]
+        document["funding_payer"] = (None, "free_balance_first")[move.first % 2]
         document["halted"] = (None, None, True)[move.first // 4 % 3]
+        if document["liquidation"]["mode"] == "order":
+            document["liquidation"]["throttle"] = THROTTLES[move.second % len(THROTTLES)]
         document["effective_us"] = (None, self.time_us + 5, self.time_us + 2_000_000)[move.third % 3]
         document["time_us"] = self.time_us
         return plain(document)

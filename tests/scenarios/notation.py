@@ -42,7 +42,7 @@ FIELDS = {
 
 TIER = ("floor", "maintenance_rate", "max_leverage")
 INTEGERS = frozenset(
-    {"version", "decimals", "step", "sequence", "max_steps", "deadline_us", "effective_us", "expiry_us"}
+    {"version", "decimals", "step", "sequence", "max_steps", "deadline_us", "effective_us", "expiry_us", "interval_us"}
 )
 TRUTH = {"true": True, "false": False}
 LISTS = frozenset({"margin_call_levels", "tiers", "prices"})

@@ -19,6 +19,7 @@ from ringfence_schemas.inputs import (
     RemoveMargin,
     SetLeverage,
     Settlement,
+    Throttle,
     Tick,
     Ticks,
     Tier,
@@ -27,6 +28,7 @@ from ringfence_schemas.inputs import (
 )
 from ringfence_schemas.outcomes import (
     Cause,
+    DeleverageRequested,
     FillFlagged,
     InstrumentChanged,
     LiquidationCompleted,
@@ -83,6 +85,7 @@ INSTRUMENT = Instrument(
         deadline_us=10000000,
         fee_rate="0.005",
         takeover_price="bankruptcy",
+        throttle=Throttle(notional="1000000", interval_us=1000000),
     ),
     mark=Mark(
         method="median",
@@ -262,6 +265,19 @@ OUTCOMES: tuple[Outcome, ...] = (
         amount="345",
         fund_balance="-345",
     ),
+    DeleverageRequested(
+        id="0-liquidations-10",
+        **POSITION_DECISION,
+        **JUDGEMENT,
+        uncovered_loss="0-liquidations-9",
+        liquidation_id=LIQUIDATION_ID,
+        rank=1,
+        score=("201", "400"),
+        side="buy",
+        quantity="0.3",
+        price="56405.8",
+        remaining="0.1",
+    ),
     InstrumentChanged(id="0-risk-parameters-1", **INSTRUMENT_DECISION, version=3, previous_version=2),
     RequirementAnnounced(
         id="0-risk-parameters-2",
@@ -323,6 +339,7 @@ OUTCOMES: tuple[Outcome, ...] = (
         liquidation_id=LIQUIDATION_ID,
         sequence=9,
         hash="ab" * 16,
+        liquidation_price_after_funding="63582",
     ),
     Wallet(account="alice", asset="USDT", balance="1370"),
 )

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 
 from ringfence_schemas.content import content_of
 from ringfence_schemas.decimals import DECIMALS, LIMIT, decimal_text
-from ringfence_schemas.inputs import AddMargin, Fill, Input, RemoveMargin, Tick, Ticks, encode_input
+from ringfence_schemas.inputs import (
+    AddMargin,
+    Fill,
+    Input,
+    Instrument,
+    Liquidation,
+    RemoveMargin,
+    Throttle,
+    Tick,
+    Ticks,
+    Tier,
+    encode_input,
+)
 from ringfence_schemas.reading import decode_input
 from tests.schemas.examples import INPUTS
 
@@ -105,3 +117,13 @@ def test_a_fill_without_anything_optional_is_the_same_however_its_numbers_are_wr
     plain = Fill("f", "a", "I", "buy", "1", "60000", 1)
     assert content_of(plain) == content_of(msgspec.structs.replace(plain, quantity="1.0", price="6e4"))
     assert content_of(plain) != content_of(msgspec.structs.replace(plain, price="60001"))
+
+
+def test_a_field_that_came_later_counts_only_where_it_is_given() -> None:
+    """An instrument without a throttle has the content that it had before there were throttles."""
+    tiers = [Tier("0", "0.01")]
+    plain = Instrument("X", 1, "linear", "USDT", "1", "1", tiers, 1, liquidation=Liquidation(mode="order"))
+    throttled = msgspec.structs.replace(plain, liquidation=Liquidation("order", throttle=Throttle("5", 7)))
+    old = b'["Liquidation","order",null,null,null,null,null,null,null,null]'
+    assert old in content_of(plain)
+    assert old[:-1] + b',["throttle",["Throttle","5000000000000000000",7]]]' in content_of(throttled)

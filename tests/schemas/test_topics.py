@@ -46,6 +46,7 @@ OUTCOME_KEYS = {
     "PositionTakenOver": ("liquidations", "alice"),
     "ShortfallRecorded": ("liquidations", "alice"),
     "UncoveredLoss": ("liquidations", "alice"),
+    "DeleverageRequested": ("liquidations", "alice"),
     "InstrumentChanged": ("risk-parameters", BTC),
     "RequirementAnnounced": ("risk-parameters", BTC),
     "Refused": ("refusals", "alice"),

@@ -57,7 +57,7 @@ def test_an_outcome_that_was_written_is_read_as_the_same_outcome(outcome: Outcom
 
 def test_what_does_not_apply_is_null_and_what_is_unknown_of_a_cause_is_absent() -> None:
     """A decision's fields are printed as null; a cause names only what it is: here a timer and the time it was due."""
-    refused = encode(OUTCOMES[12])
+    refused = encode(OUTCOMES[13])
     assert b'"cause":{"timer":"liquidation_deadline","due_us":16000000}' in refused
     started = encode(OUTCOMES[3])
     assert b'"case_id":null' in started

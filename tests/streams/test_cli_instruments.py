@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import time
@@ -22,11 +21,6 @@ from tests.streams.test_brackets import CCXT, COIN_M, DATA, PUBLISHED, USD_M
 from tests.test_tidy import ROOT
 
 Capture = pytest.CaptureFixture[bytes]
-
-REFUSED_BY_THIS_VERSION = {
-    "bybit": "funding_payer: free_balance_first",
-}
-"""Presets with an option that this engine does not know yet, and the option.  Delete a row once it does."""
 
 GRID = ("--price-tick", "0.1", "--quantity-step", "0.001", "--time-us", "1")
 
@@ -58,26 +52,12 @@ def opened(instrument: str, side: str, quantity: str, price: str, margin: str) -
     return {"type": "fill", "fill_id": "f", "account": "a", "instrument": instrument, "time_us": 1, **size}
 
 
-def is_refused(capture: Capture, name: str, *arguments: str | Path) -> bool:
-    """Whether this version does not know an option of a preset; claims that the command says so."""
-    if name not in REFUSED_BY_THIS_VERSION:
-        return False
-    stderr = instruments(capture, *arguments, status=2).stderr
-    (option,) = re.findall(r"ringfence: instrument_refused: [^:]+: (.*) is not supported by this version", stderr)
-    assert option in REFUSED_BY_THIS_VERSION.values()
-    return True
-
-
 # ------------------------------------------------------------------------------------------------------------- presets
 
 
 @pytest.mark.parametrize("name", presets())
 def test_a_preset_is_accepted_by_the_fold(name: str, capfdbinary: Capture) -> None:
-    """Its event lists the instrument, with every parameter of the table in it; or it is refused for its one option."""
-    if is_refused(capfdbinary, name, "preset", name):
-        stderr = instruments(capfdbinary, "preset", name, status=2).stderr
-        assert f"instrument_refused: {name}: {REFUSED_BY_THIS_VERSION[name]} is not supported" in stderr
-        return
+    """Its event lists the instrument, with every parameter of the table in it."""
     called = instruments(capfdbinary, "preset", name, "--instrument", "X", "--time-us", "7")
     (event,) = objects(called.stdout)
     assert event == {"type": "instrument", "instrument": "X", "version": 1, "time_us": 7, **presets()[name].parameters}
@@ -85,16 +65,6 @@ def test_a_preset_is_accepted_by_the_fold(name: str, capfdbinary: Capture) -> No
     assert (listed["type"], listed["instrument"]) == ("instrument_changed", "X")
     assert presets()[name].tiers_are in called.stderr
     assert "the grid is an example: state --price-tick and --quantity-step\n" in called.stderr
-
-
-@pytest.mark.parametrize("name", presets())
-def test_nothing_but_unknown_options_is_refused(name: str, capfdbinary: Capture) -> None:
-    """With the options that every version knows in their place, the rest of every preset is accepted."""
-    known = ("contract=linear", "tier_mode=marginal", "funding_payer=bucket_first")
-    options = [word for text in known for word in ("--set", text)]
-    line = instruments(capfdbinary, "preset", name, *options, "--time-us", "1").stdout.rstrip()
-    (listed,) = FoldEngine().apply(line)
-    assert listed["type"] == "instrument_changed"
 
 
 def test_every_venue_of_the_margin_rules_has_a_preset_with_its_sources() -> None:
@@ -155,8 +125,6 @@ def test_a_preset_gives_what_its_venue_publishes(
     """Worked examples of the venues, on the grid, through the event that the command prints."""
     tick, *more = options or ("0.01",)
     arguments = ("preset", name, "--instrument", "X", "--price-tick", tick, *more, "--time-us", "1")
-    if is_refused(capfdbinary, name, *arguments):
-        return
     line = instruments(capfdbinary, *arguments).stdout.rstrip()
     side, quantity, price, margin = fill.split()
     tock = {"type": "tick", "instrument": "X", "price": price, "time_us": 1}
@@ -235,17 +203,13 @@ def test_tiers_that_are_none_are_status_2(text: str, tmp_path: Path, capfdbinary
     assert f"ringfence: bad_brackets: {tmp_path / 'tiers.json'}: " in called.stderr
 
 
-def test_the_list_shows_what_this_version_refuses(capfdbinary: Capture) -> None:
-    """For people one line each; as JSON everything that the table holds, and the engine's own words."""
+def test_the_list_shows_what_there_is(capfdbinary: Capture) -> None:
+    """For people one line each; as JSON everything that the table holds."""
     lines = instruments(capfdbinary, "presets").stdout.decode().splitlines()[1:]
     found = objects(instruments(capfdbinary, "presets", "--json").stdout)
-    assert [each["name"] for each in found] == list(presets())
+    assert [each["name"] for each in found] == [line.split()[0] for line in lines] == list(presets())
     for line, each in zip(lines, found, strict=True):
-        option = REFUSED_BY_THIS_VERSION.get(each["name"])
-        assert line.split()[0] == each["name"]
-        assert line.endswith(f"refuses {option}" if option else "accepts it")
-        assert (each["refused"] or "").startswith(option or "")
-        assert (each["refused"] is None) == (option is None)
+        assert line.endswith(each["parameters"]["contract"])
         assert each["parameters"] == presets()[each["name"]].parameters
         assert each["sources"][0]["looked_at"] == presets()[each["name"]].sources[0].looked_at.isoformat()
 
@@ -312,8 +276,6 @@ def test_brackets_of_coins_are_inverse_contracts(tmp_path: Path, capfdbinary: Ca
     """The preset follows from the shape, the contract size of BTCUSD from the preset, floors are notional in coins."""
     (tmp_path / "brackets.json").write_text(COIN_M)
     arguments = ("brackets", tmp_path / "brackets.json", *GRID)
-    if is_refused(capfdbinary, "binance-inverse", *arguments):
-        return
     (event,) = objects(instruments(capfdbinary, *arguments).stdout)
     assert (event["contract"], event["settle_asset"], event["multiplier"]) == ("inverse", "BTC", "100")
     assert event["tiers"][1]["floor"] == "5"

@@ -150,10 +150,10 @@ def presets(*, as_json: Annotated[bool, typer.Option("--json", help="Print one J
     """
     found = venue_presets.presets().values()
     if as_json:
-        write_out(b"".join(orjson.dumps({**asdict(each), "refused": _refusal(each)}) + b"\n" for each in found))
+        write_out(b"".join(orjson.dumps(asdict(each)) + b"\n" for each in found))
         return
-    rows = [(each.name, each.venue, each.parameters["contract"], _state(each)) for each in found]
-    write_out("".join(f"{line}\n" for line in table(("preset", "venue", "contract", "this engine"), rows)).encode())
+    rows = [(each.name, each.venue, each.parameters["contract"]) for each in found]
+    write_out("".join(f"{line}\n" for line in table(("preset", "venue", "contract"), rows)).encode())
 
 
 def brackets(
@@ -263,20 +263,6 @@ def _lacking(price_tick: object, quantity_step: object) -> Iterator[str]:
         yield "--price-tick"
     if not quantity_step:
         yield "--quantity-step"
-
-
-def _refusal(each: Preset) -> str | None:
-    """What a fold of this version has against a preset, None when it accepts it."""
-    try:
-        instrument_of({**each.parameters, "instrument": _plain(each.example), "version": 1, "time_us": 1})
-    except InstrumentRefused as refused:
-        return str(refused)
-    return None
-
-
-def _state(each: Preset) -> str:
-    refusal = _refusal(each)
-    return "accepts it" if refusal is None else f"refuses {refusal.partition(' is not supported')[0]}"
 
 
 def _tiers_of(path: str) -> list[dict[str, str]]:

@@ -21,10 +21,16 @@ class Market:
     pending: list[Terms] = field(default_factory=list)
     mark: Fraction | None = None
     funding_index: Fraction = Fraction(0)
+    last_funding: Fraction | None = None
+    """What the last funding payment was, per unit of size."""
     market_us: int = 0
     changed: bool = False
     """Whether the parameters changed since the last tick."""
     closed: bool = False
+    orders: list[tuple[int, Fraction]] = field(default_factory=list)
+    """Liquidation orders under a throttle: when the interval began that they were published in, and their notional."""
+    release_us: int | None = None
+    """When those that wait are looked at again."""
 
 
 class Books:

@@ -24,6 +24,7 @@ DECIMAL_FIELDS = frozenset(
         "margin_call_levels",
         "max_leverage",
         "multiplier",
+        "notional",
         "price",
         "price_tick",
         "quantity",

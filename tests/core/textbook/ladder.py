@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
-from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
+from tests.core.textbook import throttle
 from tests.core.textbook.books import Market
+from tests.core.textbook.deleveraging import deleverage
 from tests.core.textbook.numbers import down, published_down, published_up, text, up
 from tests.core.textbook.position import Liquidation, Position
-from tests.core.textbook.terms import Terms
+from tests.core.textbook.sizing import promising
 
 if TYPE_CHECKING:
     from tests.core.textbook.venue import Event, Venue
@@ -168,8 +168,28 @@ class Ladder:
             self.take_over(position)
             return
         liquidation.step += 1
+        liquidation.whole = whole
+        if (
+            throttle.admits(self, position) and not throttle.queue(self, position.instrument)
+        ) or market.terms.liquidation.throttle is None:
+            self.order(position)
+        else:
+            throttle.wait(self, position)
+
+    def sized(self, position: Position) -> Fraction:
+        """Contracts of the next order, as things stand now."""
+        liquidation, market = position.liquidation, self.market(position)
+        assert liquidation is not None
         everything = abs(position.size) / market.terms.multiplier
-        liquidation.quantity = everything if whole else self.quantity(position)
+        return everything if liquidation.whole else self.quantity(position)
+
+    def order(self, position: Position) -> None:
+        """Publish the order of the present step."""
+        liquidation, market = position.liquidation, self.market(position)
+        assert liquidation is not None
+        throttle.count(self, position)
+        liquidation.quantity = self.sized(position)
+        liquidation.waiting = liquidation.passed_over = False
         liquidation.filled = Fraction(0)
         liquidation.deadline_us = self.venue.time_us + market.terms.liquidation.deadline_us
         limit = position.bankruptcy_price(market.terms)
@@ -232,6 +252,8 @@ class Ladder:
         if self.restored(position):
             self.survive(position, "restored")
             return
+        if liquidation.waiting:
+            return
         known = liquidation.identifier == event.get("liquidation_id")
         if not known or liquidation.remaining == 0:
             self.decide(
@@ -274,11 +296,14 @@ class Ladder:
         self.complete(position, result, loss, Fraction(0), None, Fraction(0))
         position.liquidation = None
 
-    def deadlines(self) -> Iterator[tuple[int, str, str]]:
-        """Every running deadline: when, which instrument, whose."""
+    def timers(self) -> Iterator[tuple[int, str, str, str]]:
+        """Every running deadline and every release: when, what, which instrument, whose."""
         for (account, instrument), position in self.venue.books.positions.items():
-            if position.liquidation is not None:
-                yield position.liquidation.deadline_us, instrument, account
+            if position.liquidation is not None and not position.liquidation.waiting:
+                yield position.liquidation.deadline_us, "liquidation_deadline", instrument, account
+        for instrument, market in self.venue.books.markets.items():
+            if market.release_us is not None:
+                yield market.release_us, "liquidation_release", instrument, ""
 
     def deadline(self, position: Position) -> None:
         """An order was not filled in time: the next step asks for everything."""
@@ -305,8 +330,9 @@ class Ladder:
             mark_price=text(mark),
             fund_loss=published_up(lost, self.decimals(position)),
         )
+        gone = position.size, price
         self.venue.books.trade(position, -position.size, price)
-        self.close(position, self.residual_receiver(position), "taken_over")
+        self.close(position, self.residual_receiver(position), "taken_over", gone)
 
     def residual_receiver(self, position: Position) -> str:
         """Who gets what a liquidation leaves in the bucket."""
@@ -314,8 +340,14 @@ class Ladder:
             return f"fund|{position.instrument}"
         return f"wallet|{position.account}"
 
-    def close(self, position: Position, receiver: str, result: str | None) -> None:
-        """Dissolve the bucket of a position just closed; complete its liquidation and its case."""
+    def close(
+        self, position: Position, receiver: str, result: str | None, gone: tuple[Fraction, Fraction] | None
+    ) -> None:
+        """Dissolve the bucket of a position just closed; complete its liquidation and its case.
+
+        `gone` is the size that was closed, and the price; None at a settlement, which asks nobody to deleverage.
+        """
+        missing = position.collateral
         market, decimals = self.market(position), self.decimals(position)
         asset, liquidation = market.terms.settle_asset, position.liquidation
         residual, shortfall = self.venue.books.dissolve(position, receiver)
@@ -330,6 +362,11 @@ class Ladder:
             if balance < 0:
                 uncovered = min(shortfall, -balance)
                 self.decide("uncovered_loss", position, amount=text(uncovered), **about)
+                if gone is not None:
+                    received = gone[0] * position.value(gone[1])
+                    if position.inverse:
+                        received = down(received, decimals)
+                    deleverage(self, position, gone[0], (received - missing) / gone[0], uncovered / shortfall)
         if result is not None:
             assert liquidation is not None
             loss = down(position.put_in - position.taken_out - residual, decimals)
@@ -387,37 +424,3 @@ def published_ratio(equity: Fraction | None, maintenance: Fraction | None) -> st
     if equity is None or not maintenance:
         return None
     return published_down(equity / maintenance, RATIO_DECIMALS)
-
-
-def promising(position: Position, terms: Terms, mark: Fraction, steps: int) -> list[int]:
-    """Step counts around every quantity at which restoring can begin, smallest first.
-
-    Between the quantities that leave the notional where maintenance changes its course, what is missing is linear in
-    the quantity: it can vanish only at an end, or where the line through two points crosses zero.
-    """
-    unit = terms.quantity_step * terms.multiplier
-    price = position.entry if terms.basis == "entry" else mark
-    corners = {1, steps}
-    for notional in terms.edges(position.side):
-        kept = notional * price if terms.inverse else notional / price
-        at_edge = floor((abs(position.size) - kept) / unit)
-        corners |= {min(max(at_edge + shift, 1), steps) for shift in (-1, 0, 1)}
-
-    def missing(number: int | Fraction) -> Fraction:
-        closed = number * unit
-        rest = position.maintenance(terms, mark, abs(position.size) - closed)
-        assert rest is not None
-        cost = position.count(closed, mark) * (terms.taker + terms.liquidation.fee_rate)
-        return terms.liquidation.target * rest - position.equity(mark) + cost
-
-    ordered = sorted(corners)
-    candidates = set()
-    crossing: int | Fraction
-    for left, right in pairwise(ordered):
-        crossing = left
-        slope = missing(right) - missing(left)
-        if slope < 0 and missing(left) > 0:
-            crossing = left - missing(left) * (right - left) / slope
-        for number in (left, right, crossing):
-            candidates |= {ceil(number) + shift for shift in (-1, 0, 1)}
-    return sorted(number for number in candidates if 1 <= number <= steps)

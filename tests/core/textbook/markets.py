@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from tests.core.textbook.books import Market
 from tests.core.textbook.identity import contents
 from tests.core.textbook.numbers import down, exact, up
+from tests.core.textbook.position import Position
 from tests.core.textbook.refusal import AlreadyApplied, Refused
 from tests.core.textbook.terms import Terms, Unacceptable
 
@@ -43,6 +44,10 @@ def instrument(venue: "Venue", event: "Event") -> None:
         terms = Terms.read(event)
     except Unacceptable as error:
         raise Refused("invalid_instrument") from error
+    if terms.liquidation.throttle is not None:
+        notional = terms.liquidation.throttle[0]
+        if up(notional, books.decimals_of(terms.settle_asset)) != notional:
+            raise Refused("invalid_instrument")
     if market is not None and market.closed:
         raise Refused("instrument_closed")
     advance(venue, event)
@@ -185,15 +190,23 @@ def funding(venue: "Venue", event: "Event") -> None:
     rate = exact(event["rate"])
     per_unit = down(rate / price, FUNDING_DECIMALS) if market.terms.inverse else rate * price
     market.funding_index += per_unit
+    market.last_funding = per_unit
     for position in venue.books.positions_of(name):
-        received = position.settle_funding(per_unit)
-        if market.terms.funding_payer == "free_balance_first" and received < 0:
-            settle_asset = market.terms.settle_asset
-            due = up(-received, venue.books.decimals_of(settle_asset))
-            available = venue.books.wallet(position.account, settle_asset)
-            venue.books.commit(position, min(available, due))
+        paid = from_wallet(venue, position, per_unit)
+        position.settle_funding(per_unit)
+        venue.books.commit(position, paid)
     if market.mark is not None:
         judge_all(venue, name)
+
+
+def from_wallet(venue: "Venue", position: Position, per_unit: Fraction) -> Fraction:
+    """What the wallet pays of a funding payment, in whole units: nothing for a bucket that is being liquidated."""
+    terms = venue.books.markets[position.instrument].terms
+    owed = max(position.size * per_unit, Fraction(0))
+    if terms.funding_payer != "free_balance_first" or position.liquidation is not None:
+        return Fraction(0)
+    due = up(owed, venue.books.decimals_of(terms.settle_asset))
+    return min(venue.books.wallet(position.account, terms.settle_asset), due)
 
 
 def settlement(venue: "Venue", event: "Event") -> None:
@@ -203,6 +216,6 @@ def settlement(venue: "Venue", event: "Event") -> None:
     for position in venue.books.positions_of(event["instrument"]):
         venue.books.trade(position, -position.size, price)
         receiver = f"wallet|{position.account}"
-        venue.ladder.close(position, receiver, "settled" if position.liquidation else None)
+        venue.ladder.close(position, receiver, "settled" if position.liquidation else None, None)
     market.closed = True
     market.pending = []

@@ -209,6 +209,10 @@ class Liquidation:
     filled: Fraction = Fraction(0)
     deadline_us: int = 0
     fees: Fraction = Fraction(0)
+    waiting: bool = False
+    """Its next order has not been published yet, because of the throttle."""
+    whole: bool = False
+    passed_over: bool = False
 
     @property
     def remaining(self) -> Fraction:

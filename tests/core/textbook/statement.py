@@ -1,9 +1,11 @@
 """The statement of every account, every field of a position, and the ledger: `--state`, by hand."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from tests.core.textbook.ladder import published_ratio
+from tests.core.textbook.markets import from_wallet
 from tests.core.textbook.numbers import published_down, published_up, text
 from tests.core.textbook.position import Position
 from tests.core.textbook.venue import Venue
@@ -72,7 +74,19 @@ def position_line(venue: Venue, position: Position) -> dict[str, Any]:
         "case_id": position.case_id,
         "liquidation_id": position.liquidation.identifier if position.liquidation else None,
         **requirement(venue, position, decimals),
+        **after_funding(venue, position),
     }
+
+
+def after_funding(venue: Venue, position: Position) -> dict[str, Any]:
+    """Where the position would be liquidated if the last funding came once more; nothing before the first."""
+    market = venue.books.markets[position.instrument]
+    if market.last_funding is None:
+        return {}
+    later = replace(position)
+    later.put(from_wallet(venue, position, market.last_funding))
+    later.settle_funding(market.last_funding)
+    return {"liquidation_price_after_funding": printed(later.liquidation_price(market.terms, market.mark))}
 
 
 def requirement(venue: Venue, position: Position, decimals: int) -> dict[str, Any]:

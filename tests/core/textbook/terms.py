@@ -40,6 +40,8 @@ class LiquidationTerms:
     deadline_us: int = 10_000_000
     fee_rate: Fraction = Fraction(0)
     takeover_price: str = "bankruptcy"
+    throttle: tuple[Fraction, int] | None = None
+    """Notional that may be ordered in an interval, and how long that is."""
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> "LiquidationTerms":
@@ -47,6 +49,9 @@ class LiquidationTerms:
         stated: dict[str, Any] = {}
         for name, value in document.items():
             if value is None:
+                continue
+            if name == "throttle":
+                stated[name] = exact(value["notional"]), value["interval_us"]
                 continue
             decimal = name in {"target", "full_below", "backstop", "fee_rate"}
             stated[name] = exact(value) if decimal else value
@@ -118,7 +123,6 @@ class Terms:
     def examine(self) -> None:
         """Refuse parameters that contradict themselves, or that the engine does not honour yet."""
         supported = {
-            "funding_payer": "bucket_first",
             "mark": {"method": "last"},
         }
         for name in (*supported, "volatility"):
@@ -141,6 +145,8 @@ class Terms:
         )
         if min(rates) < 0 or rules.fee_rate >= 1 or rules.backstop >= 1 or rules.target < 1:
             raise Unacceptable("a rate is out of its bounds")
+        if rules.throttle is not None and (rules.mode == "takeover" or not all(each > 0 for each in rules.throttle)):
+            raise Unacceptable("a throttle lets something through, and there are orders to throttle")
         if rules.max_steps < 1 or rules.deadline_us < 1:
             raise Unacceptable("a liquidation has a step, and a step has time")
 

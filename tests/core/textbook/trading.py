@@ -116,12 +116,13 @@ def close(venue: "Venue", market: Market, position: Position, event: "Event", fe
     """Fee, then everything left leaves the bucket."""
     books, closed = venue.books, abs(position.size)
     books.charge(position, pay_rebate(venue, market, event, fee), "fees")
+    gone = position.size, exact(event["price"])
     books.trade(position, -position.size, exact(event["price"]))
     receiver = f"wallet|{position.account}"
     if position.liquidation is not None:
         venue.ladder.penalty(position, event, closed, position.collateral)
         receiver = venue.ladder.residual_receiver(position)
-    venue.ladder.close(position, receiver, "closed" if position.liquidation else None)
+    venue.ladder.close(position, receiver, "closed" if position.liquidation else None, gone)
 
 
 def flag(venue: "Venue", market: Market, position: Position | None, event: "Event", size: Fraction) -> None:
@@ -175,6 +176,7 @@ def liquidation_report(venue: "Venue", event: "Event") -> None:
         or liquidation is None
         or liquidation.identifier != event["liquidation_id"]
         or liquidation.step != event["step"]
+        or liquidation.waiting
     ):
         raise Refused("unknown_liquidation")
     venue.ladder.next_step(position, whole=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from tests.core.textbook import commands, markets, trading
+from tests.core.textbook import commands, markets, throttle, trading
 from tests.core.textbook.books import Books
 from tests.core.textbook.identity import contents, identity
 from tests.core.textbook.ladder import Ladder
@@ -110,14 +110,17 @@ class Venue:
     def advance(self, time_us: int) -> None:
         """Let every deadline that has come fire at its own time, then move engine time."""
         while True:
-            due = min(self.ladder.deadlines(), default=None)
+            due = min(self.ladder.timers(), default=None)
             if due is None or due[0] > time_us:
                 break
-            deadline_us, instrument, account = due
-            self.time_us = deadline_us
+            due_us, what, instrument, account = due
+            self.time_us = due_us
             self.note_wallets()
-            with self.timer("liquidation_deadline", deadline_us):
-                self.ladder.deadline(self.books.positions[account, instrument])
+            with self.timer(what, due_us):
+                if what == "liquidation_release":
+                    throttle.release(self.ladder, instrument)
+                else:
+                    self.ladder.deadline(self.books.positions[account, instrument])
         self.time_us = max(self.time_us, time_us)
         self.note_wallets()
 
