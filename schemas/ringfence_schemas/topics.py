@@ -20,11 +20,14 @@ from ringfence_schemas.inputs import (
 from ringfence_schemas.outcomes import (
     FillFlagged,
     InstrumentChanged,
+    InstrumentDecision,
     LiquidationCompleted,
     LiquidationOrder,
     LiquidationProgress,
     LiquidationStarted,
     MarginCall,
+    MarkFresh,
+    MarkStale,
     Outcome,
     Position,
     PositionTakenOver,
@@ -32,6 +35,9 @@ from ringfence_schemas.outcomes import (
     Refused,
     RequirementAnnounced,
     ShortfallRecorded,
+    TickConfirmed,
+    TickDiscarded,
+    TickQuarantined,
     UncoveredLoss,
     Underfunded,
     Wallet,
@@ -105,6 +111,11 @@ OUTCOME_TOPIC: dict[type[Outcome], str] = {
     UncoveredLoss: LIQUIDATIONS,
     InstrumentChanged: RISK_PARAMETERS,
     RequirementAnnounced: RISK_PARAMETERS,
+    TickQuarantined: RISK_PARAMETERS,
+    TickConfirmed: RISK_PARAMETERS,
+    TickDiscarded: RISK_PARAMETERS,
+    MarkStale: RISK_PARAMETERS,
+    MarkFresh: RISK_PARAMETERS,
     Refused: REFUSALS,
     Posting: LEDGER,
     Position: POSITIONS,
@@ -129,7 +140,7 @@ def outcome_key(outcome: Outcome) -> str:
             return f"{outcome.account}|{outcome.instrument}"
         case Wallet():
             return f"{outcome.account}|{outcome.asset}"
-        case InstrumentChanged() | RequirementAnnounced():
+        case InstrumentDecision():
             return outcome.instrument
         case _:
             return outcome.account or getattr(outcome, "instrument", None) or ""

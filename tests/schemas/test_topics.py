@@ -48,6 +48,9 @@ OUTCOME_KEYS = {
     "UncoveredLoss": ("liquidations", "alice"),
     "InstrumentChanged": ("risk-parameters", BTC),
     "RequirementAnnounced": ("risk-parameters", BTC),
+    **dict.fromkeys(
+        ("TickQuarantined", "TickConfirmed", "TickDiscarded", "MarkStale", "MarkFresh"), ("risk-parameters", BTC)
+    ),
     "Refused": ("refusals", "alice"),
     "Posting": ("ledger", "alice"),
     "Position": ("positions", f"alice|{BTC}"),
