@@ -32,7 +32,7 @@ def judge(state: State, bucket: Bucket, mark: int) -> None:
     """Judge one open bucket exactly: liquidation before call."""
     rules = bucket.book.rules
     equity, maintenance = margin.equity(bucket, mark), margin.maintenance(bucket, mark)
-    if margin.liquidatable(rules, equity, maintenance) and not rules.halted:
+    if margin.liquidatable(rules, equity, maintenance) and not (rules.halted or bucket.book.stale):
         liquidation.start(state, bucket, equity, maintenance)
     elif rules.call_levels or bucket.level:
         calls.judge_level(state, bucket, equity, maintenance)

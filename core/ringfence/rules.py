@@ -12,6 +12,8 @@ from typing import Final
 
 from ringfence.grid import Crossing, EntryCrossing
 from ringfence.hashing import digest_of
+from ringfence.mark_rules import MarkRules, read_mark
+from ringfence.refusals import InvalidInstrument
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence_schemas.content import content_of
 from ringfence_schemas.decimals import DECIMALS, decimal_text, units
@@ -21,12 +23,6 @@ DEFAULT_RECOVER: Final = ONE // 20
 DEFAULT_TARGET: Final = ONE * 11 // 10
 DEFAULT_MAX_STEPS: Final = 3
 DEFAULT_DEADLINE_US: Final = 10_000_000
-
-
-class InvalidInstrument(ValueError):
-    """The parameters contradict themselves or ask for what this version cannot do.  The text names the row and the
-    remedy.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +109,8 @@ class Rules:
     release: bool
     taker_fee: int
     liquidation: LiquidationRules
+    mark: MarkRules | None
+    """How the mark is made of ticks; None: the last tick is the mark."""
 
     def side(self, size: int) -> SideTiers:
         """Return the maintenance lines of a position of this signed size."""
@@ -147,7 +145,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     """Check an instrument event and scale it.
 
     Raises `InvalidInstrument` naming the first contradiction: the order is unsupported options, tiers, levels,
-    liquidation.
+    liquidation, mark.
     """
     _refuse_unsupported(event)
     multiplier, extra = _mantissa(units[event.multiplier] if event.multiplier is not None else ONE)
@@ -200,6 +198,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         release=event.release_on_reduce != "none",
         taker_fee=_optional(event.fees.taker if event.fees else None, 0),
         liquidation=_liquidation(event, money_one),
+        mark=read_mark(event.mark),
     )
 
 
@@ -222,18 +221,11 @@ def _refuse_unsupported(event: Instrument) -> None:
         "contract: inverse": event.contract != "linear",
         f"tier_mode: {event.tier_mode}": event.tier_mode not in (None, "marginal"),
         "funding_payer: free_balance_first": event.funding_payer == "free_balance_first",
-        "mark: anything but {method: last}": _guards_mark(event),
         "volatility": event.volatility is not None,
     }
     for option, present in chosen.items():
         if present:
             raise InvalidInstrument(f"{option} is not supported by this version of the engine; remove it or upgrade")
-
-
-def _guards_mark(event: Instrument) -> bool:
-    if event.mark is None:
-        return False
-    return any(getattr(event.mark, field) not in (None, "last") for field in event.mark.__struct_fields__)
 
 
 def _check_floors(tiers: list[Tier]) -> None:

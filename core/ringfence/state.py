@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from ringfence.index import Order, TriggerIndex
+from ringfence.mark_rules import Word
 from ringfence.rules import Rules
 from ringfence_schemas.inputs import Instrument
 
@@ -141,6 +142,43 @@ class Bucket:
         return f"{self.account.name}|{self.book.name}|l{self.liquidations}" if self.liquidation else None
 
 
+class Quarantine:
+    """A tick that is held back because it would move the mark too far, and what agreed with it since."""
+
+    __slots__ = ("held", "last_us", "source", "ticks", "word")
+
+    def __init__(self, source: str, word: Word) -> None:
+        self.source = source
+        self.word = word
+        self.held: dict[str, Word] = {source: word}
+        """Source -> its last tick that waits for confirmation, in order of arrival."""
+        self.ticks = 0
+        """Further ticks that agreed, each later than the one before."""
+        self.last_us = word.time_us
+        """Time of the last of them."""
+
+
+class Guard:
+    """What a mark is made of, where the instrument says how: the words of its sources, and the tick held back."""
+
+    __slots__ = ("moment_us", "quarantine", "reference", "reviving", "stale", "timer_us", "words")
+
+    def __init__(self) -> None:
+        self.words: dict[str, Word] = {}
+        """Source -> what it last said, in order of arrival; a tick without a source is that of the source ``""``."""
+        self.quarantine: Quarantine | None = None
+        self.moment_us = -1
+        """Greatest `time_us` of its ticks; kept where jumps are bounded."""
+        self.reference: int | None = None
+        """What the mark was before the first tick of that time: what a jump is measured from."""
+        self.stale = False
+        """No source is fresh: no liquidation starts."""
+        self.reviving = False
+        """The tick that is judged has ended the staleness; False between inputs."""
+        self.timer_us = 0
+        """When the next timer looks whether the mark has become stale; 0: none does.  It follows from `words`."""
+
+
 class Book:
     """One instrument: its parameters in force, its market, and every bucket in it."""
 
@@ -152,11 +190,14 @@ class Book:
         "fund",
         "funding",
         "funding_index",
+        "guard",
         "index",
         "mark",
         "market_time_us",
         "name",
         "pending",
+        "plain",
+        "quarantines",
         "rules",
         "settled",
         "sources",
@@ -174,7 +215,13 @@ class Book:
         self.pending: list[Instrument] = []
         """Accepted versions whose `effective_us` has not come, by version."""
         self.mark: int | None = None
-        """Mark price: the last tick, in price units."""
+        """Mark price, in price units: the last tick, or what `guard` makes of several."""
+        self.guard: Guard | None = None
+        """None where the last tick is the mark."""
+        self.quarantines = 0
+        """Ticks ever held back."""
+        self.plain = True
+        """Whether the next tick is the mark, without a question: neither guarded nor about to be, and not settled."""
         self.funding_index = 0
         """F: cumulative funding per unit of size, in price units."""
         self.market_time_us = 0
@@ -194,3 +241,8 @@ class Book:
         self.dirty = True
         """Changed since the digest last looked."""
         self.term = 0
+
+    @property
+    def stale(self) -> bool:
+        """Whether the mark is stale: no source of it is fresh."""
+        return self.guard is not None and self.guard.stale

@@ -59,6 +59,30 @@ CONTRADICTIONS: list[tuple[Json, str]] = [
     ({"liquidation": {"max_steps": 0}}, "liquidation: max_steps"),
     ({"liquidation": {"deadline_us": 0}}, "liquidation: deadline_us"),
     ({"liquidation": {"fee_rate": "1"}}, "liquidation: fee_rate"),
+    ({"mark": {"method": "median"}}, "mark: method median needs sources; name them"),
+    ({"mark": {"method": "weighted", "max_age_us": 1}}, "mark: method weighted needs sources"),
+    ({"mark": {"sources": []}}, "mark: sources must name at least one"),
+    ({"mark": {"sources": ["a", "b", "a"]}}, "mark: sources names a twice"),
+    (
+        {"mark": {"sources": ["a", "b"], "max_jump": "0.1", "confirm_sources": 2}},
+        "mark: confirm_sources 2 can never be reached with 2 sources",
+    ),
+    ({"mark": {"sources": ["a"], "weights": ["1"]}}, "mark: weights are of method weighted"),
+    ({"mark": {"method": "median", "sources": ["a"], "weights": ["1"]}}, "mark: weights are of method weighted"),
+    (
+        {"mark": {"method": "weighted", "sources": ["a", "b"], "weights": ["1"]}},
+        "mark: weights has 1 rows, sources 2;",
+    ),
+    ({"mark": {"max_age_us": 0}}, "mark: max_age_us must be above 0"),
+    ({"mark": {"max_jump": "0", "confirm_ticks": 1}}, "mark: max_jump 0 must be above 0"),
+    ({"mark": {"min_price": "-1"}}, "mark: min_price -1 must be above 0"),
+    ({"mark": {"max_price": "0"}}, "mark: max_price 0 must be above 0"),
+    ({"mark": {"min_price": "2", "max_price": "1.9"}}, "mark: min_price 2 is above max_price 1.9"),
+    ({"mark": {"max_jump": "0.1"}}, "mark: max_jump needs confirm_ticks or confirm_sources"),
+    ({"mark": {"confirm_ticks": 1}}, "mark: confirm_ticks and confirm_sources are of max_jump"),
+    ({"mark": {"confirm_sources": 1}}, "mark: confirm_ticks and confirm_sources are of max_jump"),
+    ({"mark": {"max_jump": "0.1", "confirm_ticks": 0}}, "mark: confirm_ticks must be at least 1"),
+    ({"mark": {"max_jump": "0.1", "confirm_sources": 0}}, "mark: confirm_sources must be at least 1"),
 ]
 
 UNSUPPORTED: list[tuple[Json, str]] = [
@@ -66,8 +90,6 @@ UNSUPPORTED: list[tuple[Json, str]] = [
     ({"tier_mode": "whole"}, "tier_mode: whole"),
     ({"tier_mode": "given"}, "tier_mode: given"),
     ({"funding_payer": "free_balance_first"}, "funding_payer: free_balance_first"),
-    ({"mark": {"method": "median"}}, "mark: "),
-    ({"mark": {"max_age_us": 1}}, "mark: "),
 ]
 
 ACCEPTED: list[Json] = [
@@ -78,6 +100,9 @@ ACCEPTED: list[Json] = [
     {"tiers": [{"floor": "0", "maintenance_rate": "0.1", "maintenance_amount": "0", "initial_rate": "0.2"}]},
     {"margin_call_levels": ["2", "1.000000000000000001"], "recover": "0"},
     {"liquidation": {"target": "1", "backstop": "0", "full_below": "0", "max_steps": 1, "deadline_us": 1}},
+    {"mark": {"max_age_us": 1, "max_jump": "1", "confirm_ticks": 1, "min_price": "2", "max_price": "2"}},
+    {"mark": {"method": "median", "sources": ["a", "b"], "max_jump": "0.1", "confirm_sources": 1}},
+    {"mark": {"method": "weighted", "sources": ["a", "b"], "weights": ["1", "0.5"]}},
 ]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from tests.core.textbook.ledger import Ledger
+from tests.core.textbook.marking import Feed
 from tests.core.textbook.numbers import down, up
 from tests.core.textbook.position import Position
 from tests.core.textbook.terms import Terms
@@ -25,6 +26,15 @@ class Market:
     changed: bool = False
     """Whether the parameters changed since the last tick."""
     closed: bool = False
+    feed: Feed | None = None
+    """What the mark is made of, where the instrument says how."""
+    doubts: int = 0
+    """Ticks ever held back."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether no source of the mark is fresh."""
+        return self.feed is not None and self.feed.stale
 
 
 class Books:

@@ -22,7 +22,10 @@ DECIMAL_FIELDS = frozenset(
         "maintenance_rate_short",
         "margin",
         "margin_call_levels",
+        "max_jump",
         "max_leverage",
+        "max_price",
+        "min_price",
         "multiplier",
         "price",
         "price_tick",
@@ -33,6 +36,7 @@ DECIMAL_FIELDS = frozenset(
         "slippage_rate",
         "taker",
         "target",
+        "weights",
     }
 )
 

@@ -5,11 +5,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+from tests.core.textbook.marking import MarkTerms
 from tests.core.textbook.numbers import exact
-
-
-class Unacceptable(Exception):
-    """The instrument's document contradicts itself (refusal `invalid_instrument`)."""
+from tests.core.textbook.refusal import Unacceptable
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ class Terms:
     funding_payer: str
     taker: Fraction
     liquidation: LiquidationTerms
+    marking: MarkTerms | None
     halted: bool
     expiry_us: int | None
     effective_us: int | None
@@ -103,6 +102,7 @@ class Terms:
             funding_payer=document.get("funding_payer") or "bucket_first",
             taker=exact(fees.get("taker") or "0"),
             liquidation=LiquidationTerms.read(document.get("liquidation") or {}),
+            marking=MarkTerms.read(document.get("mark") or {}),
             halted=bool(document.get("halted")),
             expiry_us=document.get("expiry_us"),
             effective_us=document.get("effective_us"),
@@ -117,7 +117,6 @@ class Terms:
             "contract": "linear",
             "tier_mode": "marginal",
             "funding_payer": "bucket_first",
-            "mark": {"method": "last"},
         }
         for name in (*supported, "volatility"):
             if self.document.get(name) not in (None, supported.get(name)):
