@@ -93,18 +93,20 @@ def _passes(state: State, book: Book, guard: Guard, source: str, word: Word) -> 
     rules = _rules(book)
     if word.time_us > guard.moment_us:
         guard.moment_us, guard.reference = word.time_us, book.mark
-    if guard.reference is None:
+    reference = guard.reference
+    if reference is None:
         return True
     words = _said(guard.words, source, word)
     candidate, held = rules.composite(words), guard.quarantine
-    jumps = not rules.near(candidate, guard.reference)
-    if held is not None and rules.near(word.price, held.word.price):
+    jumps = not rules.near(candidate, reference)
+    if held is not None and rules.sides(word.price, held.word.price, reference):
         return _agreed(state, book, guard, held, source, word, jumps=jumps)
-    _discard(state, book, guard, "superseded" if jumps else "contradicted")
+    if jumps or rules.near(word.price, reference):
+        _discard(state, book, guard, "superseded" if jumps else "contradicted")
     if not jumps:
         return True
     held = Quarantine(source, word)
-    if _confirmed(rules, held, words):
+    if _confirmed(rules, held, words, reference):
         guard.reference = None
         return True
     guard.quarantine = held
@@ -118,7 +120,8 @@ def _agreed(state: State, book: Book, guard: Guard, held: Quarantine, source: st
 
     Only a later time makes it another tick: neither a repetition nor the rest of the same burst confirms anything.
     """
-    rules = _rules(book)
+    rules, reference = _rules(book), guard.reference
+    assert reference is not None
     if word.time_us > held.last_us:
         held.ticks, held.last_us = held.ticks + 1, word.time_us
     held.held = _said(held.held, source, word)
@@ -126,7 +129,7 @@ def _agreed(state: State, book: Book, guard: Guard, held: Quarantine, source: st
     for name, said in held.held.items():
         words = _said(words, name, said)
     words = _fresh(rules, words, book.market_time_us)
-    if not _confirmed(rules, held, words):
+    if not _confirmed(rules, held, words, reference):
         if not jumps:
             del held.held[source]
         return not jumps
@@ -137,21 +140,23 @@ def _agreed(state: State, book: Book, guard: Guard, held: Quarantine, source: st
         **_about(book, held),
         mark_price=figures.price(rules.composite(guard.words)),
         ticks=held.ticks,
-        sources=_agreeing(rules, held, words),
+        sources=_agreeing(rules, held, words, reference),
     )
     return True
 
 
-def _agreeing(rules: MarkRules, held: Quarantine, words: dict[str, Word]) -> int:
+def _agreeing(rules: MarkRules, held: Quarantine, words: dict[str, Word], reference: int) -> int:
     """Count the other sources whose last word, while it is fresh, agrees with the tick held back."""
-    return sum(source != held.source and rules.near(word.price, held.word.price) for source, word in words.items())
+    return sum(
+        source != held.source and rules.sides(word.price, held.word.price, reference) for source, word in words.items()
+    )
 
 
-def _confirmed(rules: MarkRules, held: Quarantine, words: dict[str, Word]) -> bool:
+def _confirmed(rules: MarkRules, held: Quarantine, words: dict[str, Word], reference: int) -> bool:
     """Whether enough ticks, or enough other sources, agree with the tick held back."""
     if rules.confirm_ticks is not None and held.ticks >= rules.confirm_ticks:
         return True
-    return rules.confirm_sources is not None and _agreeing(rules, held, words) >= rules.confirm_sources
+    return rules.confirm_sources is not None and _agreeing(rules, held, words, reference) >= rules.confirm_sources
 
 
 # ------------------------------------------------------------------------------------------------- the quarantine

@@ -49,6 +49,10 @@ class MarkRules:
         """Whether a price is within `max_jump` of another, that bound included; always where there is no bound."""
         return self.max_jump is None or abs(price - reference) * ONE <= self.max_jump * reference
 
+    def sides(self, price: int, doubtful: int, reference: int) -> bool:
+        """Whether a price agrees with a doubtful one: near to it, and nearer than to what the mark was."""
+        return self.near(price, doubtful) and abs(price - doubtful) < abs(price - reference)
+
     def composite(self, words: dict[str, Word]) -> int:
         """Return the mark that these words make, in price units; divisions round down, at eighteen decimals."""
         if self.method == "median":

@@ -55,7 +55,7 @@ def believed(venue: "Venue", market: Market, quote: Quote) -> bool:
     would_be = terms.composite([*forget(feed.heard, quote.source), quote])
     leaps = terms.far(would_be, feed.before)
     doubt = feed.doubt
-    if doubt is not None and not terms.far(quote.price, doubt.first.price):
+    if doubt is not None and terms.agree(quote.price, doubt.first.price, feed.before):
         if quote.time_us > max([doubt.first.time_us, *doubt.agreed_us]):
             doubt.agreed_us.append(quote.time_us)
         if enough(market, doubt, quote):
@@ -63,7 +63,10 @@ def believed(venue: "Venue", market: Market, quote: Quote) -> bool:
             return True
         doubt.waiting = forget(doubt.waiting, quote.source) + ([quote] if leaps else [])
         return not leaps
-    drop(venue, market, "superseded" if leaps else "contradicted")
+    if leaps:
+        drop(venue, market, "superseded")
+    elif not terms.far(quote.price, feed.before):
+        drop(venue, market, "contradicted")
     if not leaps:
         return True
     if enough(market, Doubt(quote, []), quote):
@@ -79,11 +82,12 @@ def supporters(market: Market, doubt: Doubt, quote: Quote) -> list[str]:
     """The other sources that say what the quote in doubt says."""
     terms, feed = parts(market)
     words = feed.last_words([*feed.heard, *doubt.waiting, quote])
+    assert feed.before is not None
     return [
         source
         for source, said in words.items()
         if source != doubt.first.source
-        and not terms.far(said.price, doubt.first.price)
+        and terms.agree(said.price, doubt.first.price, feed.before)
         and not terms.old(said.time_us, market.market_us)
     ]
 

@@ -101,6 +101,10 @@ class MarkTerms:
         assert self.max_jump is not None
         return abs(price / reference - 1) > self.max_jump
 
+    def agree(self, price: Fraction, doubtful: Fraction, before: Fraction) -> bool:
+        """Whether a price speaks for the doubtful one rather than for the mark before."""
+        return not self.far(price, doubtful) and abs(price - doubtful) < abs(price - before)
+
 
 def examine(stated: dict[str, Any]) -> None:
     """Refuse what contradicts itself."""
