@@ -321,10 +321,11 @@ class TriggerIndex:
         return candidates
 
     def reached(self, mark: int, funding_index: int) -> list[Bucket]:
-        """Return every bucket whose entry would fire at this mark, each once, in no order; nothing is taken out."""
-        drifted = abs(funding_index - self.anchor_funding) > self.radius
-        if self.radius and (drifted or (self.bounded and mark > self.ceiling)):
-            return [bucket for bucket in self.slots if bucket is not None]
+        """Return every bucket whose entry would fire at this mark, each once, in no order; nothing is taken out.
+
+        Whoever would be liquidated is among them, even above the ceiling: only longs that rise into a steep tier could
+        be missed there, and a rise calls them at most.
+        """
         found = dict.fromkeys(bucket for bucket in self.orphans if bucket.slot >= 0)
         for order in self.orders:
             heap, limit = order.heap, (order.threshold(mark, funding_index) + 1) << SLOT_BITS

@@ -70,9 +70,9 @@ def test_a_hundred_accounts_are_named_and_all_are_counted() -> None:
     assert (decision["positions"], len(decision["accounts"]), decision["accounts"][-1]) == (103, 100, "a099")
 
 
-def test_beyond_the_horizon_of_the_index_everybody_is_looked_at() -> None:
-    """A steep tier bounds the index at sixteen times the price: a tick to 1700 is judged all the same, and a short of
-    ten loses what it has.
+def test_beyond_the_horizon_of_the_index_the_shadow_list_is_whole() -> None:
+    """A steep tier bounds the index at sixteen times the price: at 1700 the short is found all the same, and the long
+    that rose into the tier is not liquidated by it.
     """
     desk = Desk(mark=JUMP, tiers=tiers(("0", "0.05"), ("5000", "0.6")), margin_call_levels=["2"])
     desk.deposit("ann", "1000")
@@ -133,7 +133,7 @@ def test_a_source_that_takes_back_its_time_makes_the_mark_stale_sooner() -> None
     desk.tick("100", time_us=60)
     desk.tick("100", time_us=30)
     assert told(desk.play("deposit", account="z", asset="USDT", amount="1", time_us=80)) == []
-    (stale,) = desk.play("deposit", account="z", asset="USDT", amount="1", time_us=115)
+    (stale,) = desk.play("deposit", account="z", asset="USDT", amount="1", time_us=100)
     assert (stale["time_us"], stale["newest_us"]) == (81, 30)
     assert desk.play("deposit", account="z", asset="USDT", amount="1", time_us=500) == []
 
@@ -197,6 +197,69 @@ def test_what_waits_is_part_of_the_digest() -> None:
         for source in order:
             desk.tick("100", source=source, time_us=5)
     assert desks[0].fold.digest() != desks[1].fold.digest()
+
+
+def test_how_many_agreed_is_part_of_the_digest() -> None:
+    """One engine heard two ticks agree and the other only the second of them: the same waits in both, but the next tick
+    confirms only the first one's.
+    """
+    desks = [crowd(1, mark={"max_jump": "0.1", "confirm_ticks": 3}) for _ in range(2)]
+    for desk, times in zip(desks, ((50, 51, 52), (50, 52)), strict=True):
+        for time_us in times:
+            desk.tick("60", time_us=time_us)
+    assert desks[0].fold.digest() != desks[1].fold.digest()
+    assert [bool(desk.tick("60", time_us=53)) for desk in desks] == [True, False]
+
+
+def test_what_makes_the_mark_does_not_depend_on_what_accounts_do() -> None:
+    """Engine time has gone to 500 on one shard and stands at 60 on another: the mark is the mean of both sources on
+    both, for by market time neither is old.  On the first it is stale.
+    """
+    marks = []
+    for busy in (True, False):
+        desk = Desk(mark={"method": "median", "sources": ["a", "b"], "max_age_us": 100})
+        desk.tick("100", source="a", time_us=10)
+        desk.tick("102", source="b", time_us=50)
+        if busy:
+            desk.play("deposit", account="z", asset="USDT", amount="1", time_us=500)
+        desk.tick("104", source="a", time_us=60)
+        assert desk.book.stale is busy
+        marks.append(desk.book.mark)
+    assert marks == [103 * PRICE_ONE, 103 * PRICE_ONE]
+
+
+def test_a_word_taken_in_meanwhile_does_not_come_back_with_the_confirmation() -> None:
+    """Under the median of five c's 78 waits; a agrees without moving anything, and then says 300.  When d confirms with
+    84 the median is that of 78, 78, 84, 100 and 300.
+    """
+    desk = Desk(mark={"method": "median", "sources": list("abcde"), "max_jump": "0.1", "confirm_ticks": 2})
+    for source in "abcde":
+        desk.tick("100", source=source)
+    desk.tick("78", source="a")
+    desk.tick("78", source="b")
+    assert told(desk.tick("78", source="c")) == ["tick_quarantined"]
+    assert desk.tick("79", source="a") == desk.tick("300", source="a") == []
+    (confirmed,) = desk.tick("84", source="d")
+    assert (confirmed["type"], confirmed["mark_price"]) == ("tick_confirmed", "84")
+
+
+def test_a_jump_that_others_have_announced_begins_a_movement_of_its_own() -> None:
+    """b follows a to 80 without a doubt.  Back to 91 at the same time is a jump from 80, though near the 100 before."""
+    desk = Desk(mark={"method": "median", "sources": ["a", "b", "c"], "max_jump": "0.1", "confirm_sources": 1})
+    for source, price in (("a", "100"), ("b", "100"), ("c", "103")):
+        desk.tick(price, source=source)
+    desk.tick("80", source="a", time_us=50)
+    assert desk.tick("80", source="b", time_us=50) == []
+    assert desk.book.mark == 80 * PRICE_ONE
+    assert told(desk.tick("91", source="b", time_us=50)) == ["tick_quarantined"]
+
+
+def test_new_parameters_begin_a_new_movement() -> None:
+    """Measured from 100 a tick of 88 would be a jump; after a new version of the same time it is measured from 95."""
+    desk = crowd(0, mark=JUMP)
+    desk.tick("95", time_us=50)
+    desk.play(**instrument(mark=JUMP, version=2, time_us=50))
+    assert desk.tick("88", time_us=50) == []
 
 
 def test_a_mark_of_its_own_is_no_business_of_another_instrument() -> None:
