@@ -78,6 +78,7 @@ def _move(state: State, bucket: Bucket, level: int, status: str, standing: Stand
         liquidation_price=figures.price(trigger),
         distance_percent=figures.distance_percent(bucket.book.mark, trigger),
         **figures.judgement(bucket),
+        **({"uncertain": True} if bucket.book.stale else {}),
     )
 
 

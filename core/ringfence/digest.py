@@ -15,6 +15,7 @@ costs one hash:
 from __future__ import annotations
 
 from ringfence.hashing import MODULUS, digest_of, term_of
+from ringfence.mark_rules import Word
 from ringfence.shard_state import State
 from ringfence.state import Account, Asset, Book, Bucket
 
@@ -92,7 +93,22 @@ def _book_term(book: Book) -> int:
     totals = f"{book.changed}|{book.settled}|{book.fund}|{book.trading}|{book.funding}"
     pending = [event.version for event in book.pending]
     versions = b"%d|%a|%a" % (book.rules.version, pending, sorted(book.versions.items()))
-    return term_of(f"instrument|{book.name}|{market}|{totals}|".encode() + versions)
+    return term_of(f"instrument|{book.name}|{market}|{totals}|".encode() + versions + _guard_bytes(book))
+
+
+def _guard_bytes(book: Book) -> bytes:
+    """What the mark is made of and what is held back; nothing where the last tick is the mark and always was."""
+    guard = book.guard
+    if guard is None:
+        return b"|%d" % book.quarantines if book.quarantines else b""
+    held = guard.quarantine
+    waiting = None if held is None else (held.source, *held.word, held.ticks, held.last_us, _words(held.held))
+    moment = (guard.stale, guard.moment_us, guard.reference)
+    return f"|{book.quarantines}|{moment}|{_words(guard.words)}|{waiting}".encode()
+
+
+def _words(words: dict[str, Word]) -> list[tuple[str, int, int]]:
+    return [(source, *word) for source, word in words.items()]
 
 
 def _asset_term(asset: Asset) -> int:

@@ -85,6 +85,7 @@ def _explain_start(started: LiquidationStarted, now: Judged) -> Explanation:
         None: f"Margin call {started.case_id} was open before.",
         "not_configured": "No margin call came before it: the instrument has no margin_call_levels.",
         "parameter_change": "No margin call came before it: the parameters had changed since the price before.",
+        "stale_then_fresh": "No margin call came before it: the mark was stale until this price.",
         "gap": "No margin call came before it: one step led past every level.",
     }
     return Explanation(
@@ -118,6 +119,10 @@ def _explain_request(asked: DeleverageRequested, now: Judged) -> Explanation:
 
 def _limits(bucket: Bucket) -> tuple[str, ...]:
     """What keeps the conditions from having their way."""
-    reached, halted = figures.liquidation_price(bucket) is not None, bucket.book.rules.halted
-    never = () if reached else ("No price on the grid from one tick to 10^18 would liquidate it.",)
-    return (*never, "The instrument is halted: no liquidation starts.") if halted else never
+    book, reached = bucket.book, figures.liquidation_price(bucket) is not None
+    limits = {
+        "No price on the grid from one tick to 10^18 would liquidate it.": not reached,
+        "The instrument is halted: no liquidation starts.": book.rules.halted,
+        "The mark is stale: no liquidation starts before a source is fresh again.": book.stale,
+    }
+    return tuple(limit for limit, holds in limits.items() if holds)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from heapq import heappop
 from typing import Any
 
-from ringfence import liquidation, market, transfers
+from ringfence import liquidation, mark, market, transfers
 from ringfence.digest import link, restate, state_digest
 from ringfence.fills import PreparedFill, apply_fill, prepare
 from ringfence.hashing import digest_of
@@ -208,6 +208,9 @@ class Fold:
         while timers and timers[0][0] <= time_us:
             due_us, kind, instrument, account, number, step = heappop(timers)
             book = state.books[instrument]
+            if kind == mark.AGE_TIMER:
+                mark.look_at_age(state, book, due_us)
+                continue
             if kind == liquidation.RELEASE_TIMER:
                 state.time_us = max(state.time_us, due_us)
                 state.begin_timer(Cause(timer=kind, due_us=due_us))
@@ -318,7 +321,13 @@ class Fold:
         """The hot path of prices."""
         state, time_us = self.state, event.time_us
         book = state.books.get(event.instrument)
-        if event.source is not None or event.sequence is not None or book is None or not 0 <= time_us < INTEGER_LIMIT:
+        if (
+            event.source is not None
+            or event.sequence is not None
+            or book is None
+            or not book.plain
+            or not 0 <= time_us < INTEGER_LIMIT
+        ):
             self._sourced_tick(event, latest_us)
             return
         try:
@@ -331,13 +340,11 @@ class Fold:
             self._advance(time_us)
         if not state.horizon_us <= time_us <= latest_us:
             self._in_time(time_us, latest_us)
-        if book.settled:
-            raise refusal("instrument_closed", event.instrument)
         market.apply_price(state, book, price * ONE, time_us)
         self.applied += 1
 
     def _sourced_tick(self, event: Tick, latest_us: int) -> None:
-        """A tick of a named source, which may number its ticks."""
+        """A tick of a named source, which may number its ticks; and any tick of an instrument that is not plain."""
         self._enter(event, latest_us)
         state, source, sequence = self.state, event.source or "", event.sequence
         book = state.books.get(event.instrument)
@@ -346,24 +353,37 @@ class Fold:
         if last == (sequence, content):
             self.already_applied += 1
             return
+        if book is not None:
+            mark.refuse_out_of_bounds(book, event.price, event.time_us)
         self._in_time(event.time_us, latest_us)
         book = transfers.open_book(state, event.instrument)
         if sequence is not None:
             if last is not None and sequence <= last[0]:
                 raise refusal("sequence_not_increasing", f"{sequence} after {last[0]}")
             book.sources[source] = (sequence, content)
-        market.apply_price(state, book, units[event.price] * ONE, event.time_us)
+        self._price(book, source, event.price, event.time_us)
         self.applied += 1
+
+    def _price(self, book: Book, source: str, price: str, time_us: int) -> None:
+        """A price of a source, checked: it is the mark, or one word among several."""
+        if book.plain:
+            market.apply_price(self.state, book, units[price] * ONE, time_us)
+        else:
+            market.apply_tick(self.state, book, source, units[price] * ONE, time_us)
 
     def _ticks(self, event: Ticks, latest_us: int) -> None:
         """Packed ticks: checked as a whole, then judged one by one."""
         self._enter(event, latest_us)
         state, time_us = self.state, event.time_us
+        for instrument, price in event.prices:
+            known = state.books.get(instrument)
+            if known is not None and not known.plain:
+                mark.refuse_out_of_bounds(known, price, time_us)
         self._in_time(time_us, latest_us)
         books = [transfers.open_book(state, instrument) for instrument, _ in event.prices]
         self._put_in_force(books, time_us)
         for book, (_, price) in zip(books, event.prices, strict=True):
-            market.apply_price(state, book, units[price] * ONE, time_us)
+            self._price(book, event.source, price, time_us)
         self.applied += 1
 
     def _put_in_force(self, books: list[Book], time_us: int) -> None:

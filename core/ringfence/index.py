@@ -358,6 +358,24 @@ class TriggerIndex:
                     candidates.append(bucket)
         return candidates
 
+    def reached(self, mark: int, funding_index: int) -> list[Bucket]:
+        """Return every bucket whose entry would fire at this mark, each once, in no order; nothing is taken out.  Above
+        the ceiling only who gains their way into a steep tier could be missed, and that calls them at most.
+        """
+        value = self.contract.signed(mark)
+        found = dict.fromkeys(bucket for bucket in self.orphans if bucket.slot >= 0)
+        for order in self.orders:
+            heap, limit = order.heap, (order.threshold(value, funding_index) + SLACK) << SLOT_BITS
+            places = [0]
+            while places:
+                place = places.pop()
+                if place < len(heap) and heap[place] < limit:
+                    bucket = self._owner(order, heap[place])
+                    if bucket is not None:
+                        found[bucket] = None
+                    places += (2 * place + 1, 2 * place + 2)
+        return list(found)
+
     @staticmethod
     def _spend(bucket: Bucket, order: Order) -> None:
         """Forget all entries of a bucket of which one was just taken from `order`, whose count is already right."""

@@ -63,14 +63,19 @@ def i3_losses_stay_inside(fold: Fold) -> None:
 
 def i5_nobody_is_missed(fold: Fold) -> None:
     """After each event no position on a valid mark meets the condition of liquidation without being in liquidation,
-    except where the parameters changed since the last tick, and while its instrument is halted.
+    except where the parameters changed since the last tick, and while its instrument is halted or its mark stale.
     """
     for book, bucket in _buckets(fold):
         mark = book.mark
-        if mark is None or not bucket.size or bucket.liquidation or book.changed or book.settled or book.rules.halted:
+        if mark is None or not bucket.size or bucket.liquidation or book.changed or book.settled or _protected(book):
             continue
         if margin.liquidatable(book.rules, margin.standing(bucket, mark)):
             raise InvariantBroken("I5", f"{bucket.account.name}|{book.name} should be in liquidation at mark {mark}")
+
+
+def _protected(book: Book) -> bool:
+    """Whether no liquidation starts in an instrument."""
+    return book.rules.halted or book.stale
 
 
 def i6_index_equals_scan(fold: Fold) -> None:
@@ -95,7 +100,7 @@ def scan_level(bucket: Bucket, mark: int) -> int:
     """The level a bucket must stand at, found without the index: -1 for liquidation."""
     rules = bucket.book.rules
     standing = margin.standing(bucket, mark)
-    if margin.liquidatable(rules, standing) and not rules.halted:
+    if margin.liquidatable(rules, standing) and not _protected(bucket.book):
         return -1
     deepest = calls.deepest_level(rules, standing)
     held = calls.held_level(rules, standing)

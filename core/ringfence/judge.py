@@ -33,7 +33,7 @@ def judge(state: State, bucket: Bucket, mark: int) -> None:
     """Judge one open bucket exactly: liquidation before call."""
     rules = bucket.book.rules
     standing = margin.standing(bucket, mark)
-    if margin.liquidatable(rules, standing) and not rules.halted:
+    if margin.liquidatable(rules, standing) and not (rules.halted or bucket.book.stale):
         liquidation.start(state, bucket, standing)
     elif rules.call_levels or bucket.level:
         calls.judge_level(state, bucket, standing)

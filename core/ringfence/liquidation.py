@@ -78,7 +78,10 @@ def _no_call_reason(bucket: Bucket) -> str | None:
         return None
     if not bucket.book.rules.call_levels:
         return "not_configured"
-    return "parameter_change" if bucket.book.changed else "gap"
+    if bucket.book.changed:
+        return "parameter_change"
+    guard = bucket.book.guard
+    return "stale_then_fresh" if guard is not None and guard.reviving else "gap"
 
 
 def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringfence import liquidation, margin
+from ringfence import liquidation, margin, mark
 from ringfence.hashing import digest_of
 from ringfence.judge import account_name, sweep
-from ringfence.refusals import Refusal, refusal
-from ringfence.rules import InvalidInstrument, Rules, build_rules
+from ringfence.mark_rules import Word
+from ringfence.refusals import InvalidInstrument, Refusal, refusal
+from ringfence.rules import Rules, build_rules
 from ringfence.scales import ONE
 from ringfence.shard_state import DEFAULT_ASSET_DECIMALS, State
 from ringfence.state import Asset, Book
@@ -71,6 +72,7 @@ def apply_instrument(state: State, event: Instrument) -> None:
         put_in_force(state, book, event)
         return
     book.pending.append(event)
+    mark.choose_way(book)
     state.record(
         RequirementAnnounced,
         instrument=book.name,
@@ -100,6 +102,7 @@ def _list_instrument(state: State, rules: Rules) -> None:
     state.record(
         InstrumentChanged, instrument=book.name, parameters=rules.version, version=rules.version, previous_version=None
     )
+    mark.adopt(state, book)
 
 
 def put_in_force(state: State, book: Book, event: Instrument) -> None:
@@ -116,6 +119,7 @@ def put_in_force(state: State, book: Book, event: Instrument) -> None:
         version=event.version,
         previous_version=previous,
     )
+    mark.adopt(state, book)
     book.index.configure(book.rules)
     open_buckets = [bucket for bucket in book.buckets.values() if bucket.slot >= 0]
     for bucket in open_buckets:
@@ -172,6 +176,17 @@ def apply_price(state: State, book: Book, price: int, time_us: int) -> None:
         sweep(state, book)
 
 
+def apply_tick(state: State, book: Book, source: str, price: int, time_us: int) -> None:
+    """A tick of an instrument that says how its mark is made: it is judged at what the mark becomes, if that moves."""
+    advance_market(state, book, time_us)
+    guard = book.guard
+    moved = price if guard is None else mark.take_in(state, book, guard, source, Word(price, time_us))
+    if moved is not None:
+        apply_price(state, book, moved, time_us)
+    if guard is not None:
+        guard.reviving = False
+
+
 def apply_funding(state: State, event: Funding) -> None:
     """F += rate * price, or rate / price; wallets pay where the instrument says so; then it is judged at the present
     mark.
@@ -204,6 +219,7 @@ def apply_settlement(state: State, event: Settlement) -> None:
     book = open_book(state, event.instrument)
     price = units[event.price] * ONE
     advance_market(state, book, event.time_us)
+    mark.settle(state, book)
     for account in sorted(name for name, bucket in book.buckets.items() if bucket.size):
         bucket = book.buckets[account]
         wallet_before = book.asset.wallets.get(account, 0)
@@ -213,3 +229,4 @@ def apply_settlement(state: State, event: Settlement) -> None:
         liquidation.close(state, bucket, "settled", wallet_before, size, price)
     book.settled = True
     book.pending.clear()
+    mark.choose_way(book)

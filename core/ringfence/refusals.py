@@ -11,6 +11,12 @@ NO_LIMIT: Final = 10**30
 """No record is from the future: the limit of clock `events`."""
 
 
+class InvalidInstrument(ValueError):
+    """The parameters contradict themselves or ask for what this version cannot do.  The text names the row and the
+    remedy.
+    """
+
+
 class Refusal(Exception):
     """Raised by a handler before anything has changed.  `code` is one of `ringfence_schemas.codes.CODES`."""
 

@@ -14,6 +14,8 @@ from typing import Final
 from ringfence.contracts import INVERSE_CONTRACT, LINEAR, Contract, Value
 from ringfence.grid import Crossing, Required, Stretches, Trigger
 from ringfence.hashing import digest_of
+from ringfence.mark_rules import MarkRules, read_mark
+from ringfence.refusals import InvalidInstrument
 from ringfence.scales import MONEY_DECIMALS, ONE
 from ringfence_schemas.content import content_of
 from ringfence_schemas.decimals import DECIMALS, decimal_text, units
@@ -23,12 +25,6 @@ DEFAULT_RECOVER: Final = ONE // 20
 DEFAULT_TARGET: Final = ONE * 11 // 10
 DEFAULT_MAX_STEPS: Final = 3
 DEFAULT_DEADLINE_US: Final = 10_000_000
-
-
-class InvalidInstrument(ValueError):
-    """The parameters contradict themselves or ask for what this version cannot do.  The text names the row and the
-    remedy.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +133,8 @@ class Rules:
     """What a position owes as funding comes from the wallet as far as that goes."""
     taker_fee: int
     liquidation: LiquidationRules
+    mark: MarkRules | None
+    """How the mark is made of ticks; None: the last tick is the mark."""
 
     def side(self, size: int) -> SideTiers:
         """Return the maintenance lines of a position of this signed size."""
@@ -174,7 +172,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     """Check an instrument event and scale it.
 
     Raises `InvalidInstrument` naming the first contradiction: the order is unsupported options, tiers, levels,
-    liquidation.
+    liquidation, mark.
     """
     _refuse_unsupported(event)
     contract = INVERSE_CONTRACT if event.contract == "inverse" else LINEAR
@@ -230,6 +228,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         wallet_first=event.funding_payer == "free_balance_first",
         taker_fee=_optional(event.fees.taker if event.fees else None, 0),
         liquidation=_liquidation(event, money_one, 10 ** (DECIMALS - asset_decimals)),
+        mark=read_mark(event.mark),
     )
 
 
@@ -249,18 +248,11 @@ def _mantissa(value: int) -> tuple[int, int]:
 def _refuse_unsupported(event: Instrument) -> None:
     """Options of the contract that this version of the engine cannot honour are refused, never ignored."""
     chosen = {
-        "mark: anything but {method: last}": _guards_mark(event),
         "volatility": event.volatility is not None,
     }
     for option, present in chosen.items():
         if present:
             raise InvalidInstrument(f"{option} is not supported by this version of the engine; remove it or upgrade")
-
-
-def _guards_mark(event: Instrument) -> bool:
-    if event.mark is None:
-        return False
-    return any(getattr(event.mark, field) not in (None, "last") for field in event.mark.__struct_fields__)
 
 
 def _check_floors(tiers: list[Tier]) -> None:

@@ -13,9 +13,11 @@ from typing import Any, Final, cast
 from ringfence.digest import restate
 from ringfence.fold import Fold
 from ringfence.liquidation import DEADLINE_TIMER, RELEASE_TIMER
+from ringfence.mark import choose_way, watch
+from ringfence.mark_rules import Word
 from ringfence.rules import build_rules
 from ringfence.shard_state import State
-from ringfence.state import Account, Asset, Book, Bucket, Liquidation
+from ringfence.state import Account, Asset, Book, Bucket, Guard, Liquidation, Quarantine
 from ringfence_schemas.frames import Settings
 from ringfence_schemas.inputs import Instrument, encode_input
 from ringfence_schemas.reading import decode_input
@@ -37,6 +39,7 @@ _BOOK: Final = (
     "ordered_from_us",
     "release_us",
 )
+_GUARD: Final = ("stale", "moment_us", "reference")
 _BUCKET: Final = (
     "size",
     "cash",
@@ -83,7 +86,7 @@ def _values(thing: object, fields: tuple[str, ...]) -> list[Any]:
 
 
 def _book_content(book: Book) -> dict[str, Any]:
-    return {
+    content = {
         "events": [encode_input(event).decode() for event in (book.rules.event, *book.pending)],
         "versions": [(version, accepted.hex()) for version, accepted in book.versions.items()],
         "values": _values(book, _BOOK),
@@ -97,6 +100,15 @@ def _book_content(book: Book) -> dict[str, Any]:
             for bucket in book.buckets.values()
         ],
     }
+    if book.guard is not None or book.quarantines:
+        content["mark"] = [book.quarantines, book.guard and _guard_content(book.guard)]
+    return content
+
+
+def _guard_content(guard: Guard) -> list[Any]:
+    held = guard.quarantine
+    waiting = held and [held.source, held.word, held.ticks, held.last_us, list(held.held.items())]
+    return [_values(guard, _GUARD), list(guard.words.items()), waiting]
 
 
 def restore(data: bytes, settings: Settings) -> Fold:
@@ -157,6 +169,11 @@ def _restore_book(state: State, content: dict[str, Any]) -> None:
     if book.release_us is not None:
         state.timers.append((book.release_us, RELEASE_TIMER, book.name, "", 0, 0))
     book.sources = {source: (sequence, last) for source, sequence, last in content["sources"]}
+    if "mark" in content:
+        book.quarantines, guarded = content["mark"]
+        if guarded:
+            _restore_guard(state, book, guarded)
+    choose_way(book)
     for account, values, running in content["buckets"]:
         bucket = book.buckets[account] = Bucket(state.accounts[account], book)
         _assign(bucket, _BUCKET, values)
@@ -165,6 +182,19 @@ def _restore_book(state: State, content: dict[str, Any]) -> None:
         elif bucket.size:
             book.index.place(bucket)
         restate(state, bucket)
+
+
+def _restore_guard(state: State, book: Book, content: list[Any]) -> None:
+    guard = book.guard = Guard()
+    values, words, waiting = content
+    _assign(guard, _GUARD, values)
+    guard.words = {source: Word(*word) for source, word in words}
+    if waiting:
+        source, word, ticks, last_us, held = waiting
+        quarantine = guard.quarantine = Quarantine(source, Word(*word))
+        quarantine.ticks, quarantine.last_us = ticks, last_us
+        quarantine.held = {name: Word(*said) for name, said in held}
+    watch(state, book)
 
 
 def _restore_liquidation(state: State, bucket: Bucket, values: list[Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from ringfence.index import Order, TriggerIndex
+from ringfence.mark_rules import Word
 from ringfence.rules import Rules
 from ringfence_schemas.inputs import Instrument
 
@@ -150,6 +151,43 @@ class Bucket:
         return f"{self.account.name}|{self.book.name}|l{self.liquidations}" if self.liquidation else None
 
 
+class Quarantine:
+    """A tick that is held back because it would move the mark too far, and what agreed with it since."""
+
+    __slots__ = ("held", "last_us", "source", "ticks", "word")
+
+    def __init__(self, source: str, word: Word) -> None:
+        self.source = source
+        self.word = word
+        self.held: dict[str, Word] = {source: word}
+        """Source -> its last tick that waits for confirmation, in order of arrival."""
+        self.ticks = 0
+        """Further ticks that agreed, each later than the one before."""
+        self.last_us = word.time_us
+        """Time of the last of them."""
+
+
+class Guard:
+    """What a mark is made of, where the instrument says how: the words of its sources, and the tick held back."""
+
+    __slots__ = ("moment_us", "quarantine", "reference", "reviving", "stale", "timer_us", "words")
+
+    def __init__(self) -> None:
+        self.words: dict[str, Word] = {}
+        """Source -> what it last said, in order of arrival; a tick without a source is that of the source ``""``."""
+        self.quarantine: Quarantine | None = None
+        self.moment_us = -1
+        """Greatest `time_us` of its ticks; kept where jumps are bounded."""
+        self.reference: int | None = None
+        """What the mark was before the first tick of that time: what a jump is measured from."""
+        self.stale = False
+        """No source is fresh: no liquidation starts."""
+        self.reviving = False
+        """The tick that is judged has ended the staleness; False between inputs."""
+        self.timer_us = 0
+        """When the next timer looks whether the mark has become stale; 0: none does.  It follows from `words`."""
+
+
 class Book:
     """One instrument: its parameters in force, its market, and every bucket in it."""
 
@@ -162,6 +200,7 @@ class Book:
         "funding",
         "funding_index",
         "funding_payment",
+        "guard",
         "index",
         "mark",
         "market_time_us",
@@ -169,6 +208,8 @@ class Book:
         "ordered",
         "ordered_from_us",
         "pending",
+        "plain",
+        "quarantines",
         "release_us",
         "rules",
         "settled",
@@ -188,7 +229,13 @@ class Book:
         self.pending: list[Instrument] = []
         """Accepted versions whose `effective_us` has not come, by version."""
         self.mark: int | None = None
-        """Mark price: the last tick, in price units."""
+        """Mark price, in price units: the last tick, or what `guard` makes of several."""
+        self.guard: Guard | None = None
+        """None where the last tick is the mark."""
+        self.quarantines = 0
+        """Ticks ever held back."""
+        self.plain = True
+        """Whether the next tick is the mark, without a question: neither guarded nor about to be, and not settled."""
         self.funding_index = 0
         """F: cumulative funding per unit of size, in price units."""
         self.funding_payment: int | None = None
@@ -218,3 +265,8 @@ class Book:
         self.dirty = True
         """Changed since the digest last looked."""
         self.term = 0
+
+    @property
+    def stale(self) -> bool:
+        """Whether the mark is stale: no source of it is fresh."""
+        return self.guard is not None and self.guard.stale

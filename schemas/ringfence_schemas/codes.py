@@ -36,7 +36,10 @@ _TABLE: dict[Stage, dict[str, tuple[str, str]]] = {
             "use printable ASCII without space and `|`",
         ),
         "out_of_range": (
-            "a number is 10^18 or more in magnitude, has more than 18 decimals, or is outside the range of its field",
+            (
+                "a number is 10^18 or more in magnitude, has more than 18 decimals, or is outside the range of its "
+                "field; or a tick's price is below `min_price` or above `max_price` of its instrument"
+            ),
             "send a number inside the range",
         ),
         "not_positive": ("an amount, quantity or price is zero or negative", "send a value above zero"),

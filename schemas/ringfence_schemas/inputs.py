@@ -86,6 +86,8 @@ class Mark(Part, frozen=True):
     confirm_sources: Count | None = None
     min_price: SignedDecimal | None = None
     max_price: SignedDecimal | None = None
+    weights: list[PositiveDecimal] | None = None
+    """Of method `weighted`: one for each of `sources`, in their order; without them all sources weigh the same."""
 
 
 class Volatility(Part, frozen=True):

@@ -22,6 +22,7 @@ ABSENT: Final = UNSET
 CallStatus = Literal["called", "escalated", "eased", "recovered", "closed"]
 FlagReason = Literal["off_grid", "close_only", "excess", "above_max_leverage"]
 NoCallReason = Literal["not_configured", "gap", "parameter_change", "stale_then_fresh"]
+DiscardReason = Literal["contradicted", "superseded", "parameter_change", "settled"]
 LiquidationResult = Literal["restored", "cured", "closed", "taken_over", "settled"]
 
 
@@ -225,6 +226,68 @@ class RequirementAnnounced(InstrumentDecision, frozen=True, gc=False, kw_only=Tr
     effective_us: int
 
 
+class TickQuarantined(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="tick_quarantined"):
+    """A tick would have moved the mark by more than `max_jump` and is held back; the mark stays at `mark_price`.
+
+    What it would have done: moved the mark to `candidate_price`, and begun the liquidation of so many `positions`,
+    worth `notional` in the settlement asset at that price.  `accounts` are theirs: the first hundred, in order of id.
+    """
+
+    quarantine_id: str
+    source: str | None
+    price: CanonicalDecimal
+    mark_price: CanonicalDecimal
+    candidate_price: CanonicalDecimal
+    positions: int
+    notional: CanonicalDecimal
+    accounts: list[str]
+
+
+class TickConfirmed(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="tick_confirmed"):
+    """A quarantined tick was confirmed by `ticks` further ticks and `sources` other sources; the mark moves.
+
+    It moves to `mark_price`, by everything that was held back.
+    """
+
+    quarantine_id: str
+    source: str | None
+    price: CanonicalDecimal
+    mark_price: CanonicalDecimal
+    ticks: int
+    sources: int
+
+
+class TickDiscarded(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="tick_discarded"):
+    """A quarantined tick will never move the mark.
+
+    A later one spoke against it (`contradicted`), one was held back for another price (`superseded`), new parameters
+    came into force, or the instrument was settled.
+    """
+
+    quarantine_id: str
+    source: str | None
+    price: CanonicalDecimal
+    mark_price: CanonicalDecimal
+    reason: DiscardReason
+    ticks: int
+
+
+class MarkStale(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="mark_stale"):
+    """No source is fresh: no liquidation starts, and margin calls are `uncertain`, until `mark_fresh`.
+
+    `newest_us` is the time of the newest tick that the mark was made from, None where there is none.
+    """
+
+    mark_price: CanonicalDecimal
+    newest_us: int | None
+
+
+class MarkFresh(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="mark_fresh"):
+    """The mark is no longer stale.  The tick that ended it judges every position."""
+
+    mark_price: CanonicalDecimal
+
+
 class Refused(Decision, frozen=True, gc=False, kw_only=True, tag="refused"):
     """An input that changed nothing; `applied_hash` is the hash of the applied input it conflicts with."""
 
@@ -306,6 +369,11 @@ Outcome = (
     | DeleverageRequested
     | InstrumentChanged
     | RequirementAnnounced
+    | TickQuarantined
+    | TickConfirmed
+    | TickDiscarded
+    | MarkStale
+    | MarkFresh
     | Refused
     | Posting
     | Position

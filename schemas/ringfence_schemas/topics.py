@@ -21,11 +21,14 @@ from ringfence_schemas.outcomes import (
     DeleverageRequested,
     FillFlagged,
     InstrumentChanged,
+    InstrumentDecision,
     LiquidationCompleted,
     LiquidationOrder,
     LiquidationProgress,
     LiquidationStarted,
     MarginCall,
+    MarkFresh,
+    MarkStale,
     Outcome,
     Position,
     PositionTakenOver,
@@ -33,6 +36,9 @@ from ringfence_schemas.outcomes import (
     Refused,
     RequirementAnnounced,
     ShortfallRecorded,
+    TickConfirmed,
+    TickDiscarded,
+    TickQuarantined,
     UncoveredLoss,
     Underfunded,
     Wallet,
@@ -107,6 +113,11 @@ OUTCOME_TOPIC: dict[type[Outcome], str] = {
     DeleverageRequested: LIQUIDATIONS,
     InstrumentChanged: RISK_PARAMETERS,
     RequirementAnnounced: RISK_PARAMETERS,
+    TickQuarantined: RISK_PARAMETERS,
+    TickConfirmed: RISK_PARAMETERS,
+    TickDiscarded: RISK_PARAMETERS,
+    MarkStale: RISK_PARAMETERS,
+    MarkFresh: RISK_PARAMETERS,
     Refused: REFUSALS,
     Posting: LEDGER,
     Position: POSITIONS,
@@ -131,7 +142,7 @@ def outcome_key(outcome: Outcome) -> str:
             return f"{outcome.account}|{outcome.instrument}"
         case Wallet():
             return f"{outcome.account}|{outcome.asset}"
-        case InstrumentChanged() | RequirementAnnounced():
+        case InstrumentDecision():
             return outcome.instrument
         case _:
             return outcome.account or getattr(outcome, "instrument", None) or ""

@@ -78,12 +78,43 @@ CONTRADICTIONS: list[tuple[Json, str]] = [
         {"liquidation": {"mode": "takeover", "throttle": {"notional": "1", "interval_us": 1}}},
         "liquidation: throttle needs mode order",
     ),
+    ({"mark": {"method": "median"}}, "mark: method median needs sources; name them"),
+    ({"mark": {"method": "weighted", "max_age_us": 1}}, "mark: method weighted needs sources"),
+    ({"mark": {"sources": []}}, "mark: sources must name at least one"),
+    ({"mark": {"sources": ["a", "b", "a"]}}, "mark: sources names a twice"),
+    (
+        {"mark": {"sources": ["a", "b"], "max_jump": "0.1", "confirm_sources": 2}},
+        "mark: confirm_sources 2 can never be reached with 2 sources",
+    ),
+    ({"mark": {"sources": ["a"], "weights": ["1"]}}, "mark: weights are of method weighted"),
+    ({"mark": {"method": "median", "sources": ["a"], "weights": ["1"]}}, "mark: weights are of method weighted"),
+    (
+        {"mark": {"method": "weighted", "sources": ["a", "b"], "weights": ["1"]}},
+        "mark: weights has 1 rows, sources 2;",
+    ),
+    ({"mark": {"max_age_us": 0}}, "mark: max_age_us must be above 0"),
+    ({"mark": {"max_jump": "0", "confirm_ticks": 1}}, "mark: max_jump 0 must be above 0"),
+    ({"mark": {"min_price": "-1"}}, "mark: min_price -1 must be above 0"),
+    ({"mark": {"max_price": "0"}}, "mark: max_price 0 must be above 0"),
+    ({"mark": {"min_price": "2", "max_price": "1.9"}}, "mark: min_price 2 is above max_price 1.9"),
+    ({"mark": {"max_jump": "0.1"}}, "mark: max_jump needs confirm_ticks or confirm_sources"),
+    ({"mark": {"confirm_ticks": 1}}, "mark: confirm_ticks and confirm_sources are of max_jump"),
+    ({"mark": {"confirm_sources": 1}}, "mark: confirm_ticks and confirm_sources are of max_jump"),
+    ({"mark": {"max_jump": "0.1", "confirm_ticks": 0}}, "mark: confirm_ticks must be at least 1"),
+    ({"mark": {"max_jump": "0.1", "confirm_sources": 0}}, "mark: confirm_sources must be at least 1"),
 ]
 
-UNSUPPORTED: list[tuple[Json, str]] = [
-    ({"mark": {"method": "median"}}, "mark: "),
-    ({"mark": {"max_age_us": 1}}, "mark: "),
-]
+VOLATILITY: Json = {
+    "interval_us": 1,
+    "lambda": "0.9",
+    "multiplier": "3",
+    "horizon_us": 1,
+    "step": "0.001",
+    "cap": "0.5",
+    "notice_us": 1,
+    "hold_us": 1,
+}
+UNSUPPORTED: list[tuple[Json, str]] = [({"volatility": VOLATILITY}, "volatility")]
 
 ACCEPTED: list[Json] = [
     {"maintenance": {"basis": "mark"}, "tier_mode": "marginal", "funding_payer": "bucket_first", "halted": False},
@@ -98,6 +129,9 @@ ACCEPTED: list[Json] = [
     {"margin_call_levels": ["2", "1.000000000000000001"], "recover": "0"},
     {"liquidation": {"mode": "order", "throttle": {"notional": "0.00000001", "interval_us": 1}}},
     {"liquidation": {"target": "1", "backstop": "0", "full_below": "0", "max_steps": 1, "deadline_us": 1}},
+    {"mark": {"max_age_us": 1, "max_jump": "1", "confirm_ticks": 1, "min_price": "2", "max_price": "2"}},
+    {"mark": {"method": "median", "sources": ["a", "b"], "max_jump": "0.1", "confirm_sources": 1}},
+    {"mark": {"method": "weighted", "sources": ["a", "b"], "weights": ["1", "0.5"]}},
 ]
 
 

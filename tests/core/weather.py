@@ -27,6 +27,7 @@ KINDS = (
     + ("execution",) * 4
     + ("deposit", "deposit", "bucket_deposit", "withdrawal", "add_margin", "add_margin", "remove_margin")
     + ("set_leverage", "funding", "funding", "report", "repeat", "conflict", "ticks", "version", "fund_deposit")
+    + ("echo", "echo")
 )
 FACTORS = "0.2 0.7 0.9 0.95 0.98 0.99 0.995 1 1 1.005 1.01 1.02 1.05 1.1 1.4 3".split()
 SIZES = "1 1 2 5 10 0.3 0.000000000000000007 12.345678901234567 300".split()
@@ -43,6 +44,20 @@ THROTTLES: tuple[Json | None, ...] = (
     {"notional": "1", "interval_us": 700_000},
 )
 SCALES = "1 0.000001234 45678.9".split()
+MARKS: list[Json | None] = [
+    None,
+    None,
+    None,
+    {"max_jump": "0.04", "confirm_ticks": 1},
+    {"max_age_us": 400_000, "sources": ["feed"]},
+    {"max_age_us": 2, "max_jump": "0.1", "confirm_ticks": 2, "confirm_sources": 1},
+    {"method": "median", "sources": ["feed", "b", "c"], "max_age_us": 2_000_000},
+    {"method": "median", "sources": ["feed", "b"], "max_jump": "0.02", "confirm_ticks": 3, "confirm_sources": 1},
+    {"method": "weighted", "sources": ["b", "feed"], "weights": ["1.7", "0.3"], "min_price": "0.0001"},
+    {"method": "weighted", "sources": ["c", "b", "feed"], "max_age_us": 3, "max_jump": "0.01", "confirm_sources": 2},
+    {"min_price": "50", "max_price": "120"},
+]
+SOURCES = ("feed", "feed", "b", "c", None)
 
 
 class Move(NamedTuple):
@@ -104,6 +119,7 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         "trigger": one(None, "below"),
         "margin_call_levels": one(None, ["2"], ["3", "1.5", "1.2"], ["20", "1.000000000000000001"]),
         "recover": one(None, "0", "0.25"),
+        "mark": one(*MARKS),
         "expiry_us": one(None, None, 2_000_000),
         "release_on_reduce": one(None, "none"),
         "funding_payer": one(None, "free_balance_first"),
@@ -154,7 +170,8 @@ def worlds(draw: st.DrawFn) -> list[Json]:
     for document in events[-2:]:
         name, tick = document["instrument"], Fraction(document["price_tick"])
         price = text(max(down(100 * Fraction(scale), 18), tick))
-        events.append({"type": "tick", "instrument": name, "price": price, "time_us": 2})
+        source = {"source": "feed"} if "mark" in document else {}
+        events.append({"type": "tick", "instrument": name, "price": price, "time_us": 2, **source})
     for account in ACCOUNTS:
         transfer = {"transfer_id": "d0", "account": account, "asset": "USDT", "amount": "1000", "time_us": 3}
         events.append({"type": "deposit", **transfer})
@@ -250,6 +267,8 @@ class Forecast:
         tick: Json = {"type": "tick", "instrument": move.instrument, "price": text(self.price(move))}
         if move.first % 5 == 0:
             tick |= {"source": "feed", "sequence": move.third}
+        elif move.second % 2:
+            tick["source"] = SOURCES[move.third % len(SOURCES)]
         return tick
 
     def aimed_tick(self, move: Move) -> Json:
@@ -267,7 +286,17 @@ class Forecast:
             return self.tick(move)
         price = aims[move.first % len(aims)] + (move.second % 3 - 1) * terms.price_tick
         price = max(down(price, 18), terms.price_tick)
-        return {"type": "tick", "instrument": move.instrument, "price": text(price)}
+        source = SOURCES[move.third % len(SOURCES)]
+        return {"type": "tick", "instrument": move.instrument, "price": text(price), "source": source}
+
+    def echo(self, move: Move) -> Json:
+        """A price near one that is held back, of the same source or another; or the mark again."""
+        market = self.venue.books.markets[move.instrument]
+        doubt = market.feed.doubt if market.feed is not None else None
+        price = doubt.first.price if doubt is not None and move.second % 4 else market.mark or Fraction(100)
+        nearby = down(price * (1, Fraction(101, 100), Fraction(99, 100))[move.first % 3], 18)
+        source = SOURCES[move.third % len(SOURCES)]
+        return {**self.tick(move), "sequence": None, "price": text(nearby or price), "source": source}
 
     def ticks(self, move: Move) -> Json:
         """A packed line with a wick in it."""
@@ -362,6 +391,8 @@ class Forecast:
         document["halted"] = (None, None, True)[move.first // 4 % 3]
         if document["liquidation"]["mode"] == "order":
             document["liquidation"]["throttle"] = THROTTLES[move.second % len(THROTTLES)]
+        if move.third % 2:
+            document["mark"] = MARKS[(move.first + move.second) % len(MARKS)]
         document["effective_us"] = (None, self.time_us + 5, self.time_us + 2_000_000)[move.third % 3]
         document["time_us"] = self.time_us
         return plain(document)

@@ -42,10 +42,23 @@ FIELDS = {
 
 TIER = ("floor", "maintenance_rate", "max_leverage")
 INTEGERS = frozenset(
-    {"version", "decimals", "step", "sequence", "max_steps", "deadline_us", "effective_us", "expiry_us", "interval_us"}
+    {
+        "version",
+        "decimals",
+        "step",
+        "sequence",
+        "max_steps",
+        "deadline_us",
+        "effective_us",
+        "expiry_us",
+        "interval_us",
+        "max_age_us",
+        "confirm_ticks",
+        "confirm_sources",
+    }
 )
 TRUTH = {"true": True, "false": False}
-LISTS = frozenset({"margin_call_levels", "tiers", "prices"})
+LISTS = frozenset({"margin_call_levels", "tiers", "prices", "sources", "weights"})
 
 QUIET = frozenset({
     "type", "id", "cause", "account", "instrument", "parameters", "message", "announcement",

@@ -49,6 +49,9 @@ OUTCOME_KEYS = {
     "DeleverageRequested": ("liquidations", "alice"),
     "InstrumentChanged": ("risk-parameters", BTC),
     "RequirementAnnounced": ("risk-parameters", BTC),
+    **dict.fromkeys(
+        ("TickQuarantined", "TickConfirmed", "TickDiscarded", "MarkStale", "MarkFresh"), ("risk-parameters", BTC)
+    ),
     "Refused": ("refusals", "alice"),
     "Posting": ("ledger", "alice"),
     "Position": ("positions", f"alice|{BTC}"),

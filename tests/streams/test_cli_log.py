@@ -8,6 +8,7 @@ import pytest
 
 from ringfence_schemas.topics import INPUT_TOPICS
 from tests.core.agreement import agree
+from tests.core.desk import instrument
 from tests.streams.command import LADDER, SCENARIOS, Folder, call, deposit, eventually, lines, objects, ringfence, start
 
 Capture = pytest.CaptureFixture[bytes]
@@ -97,6 +98,7 @@ def test_the_status_of_a_log_is_that_of_the_fold(ladder: Folder) -> None:
             "time_us": 17_000_000,
             "age_us": 1_000_000,
             "settled": False,
+            "stale": False,
         }
     ]
     frame = ladder.tail("journal", "--from", "-1")[0]
@@ -104,6 +106,22 @@ def test_the_status_of_a_log_is_that_of_the_fold(ladder: Folder) -> None:
     text = ladder.call("status").stdout.decode()
     assert f"epoch 1, seq 3, head {frame['hash']}" in text
     assert "18: 14 applied, 1 already applied, 3 refused" in text
+
+
+def test_the_status_says_which_mark_is_stale(folder: Folder) -> None:
+    """A second after the only tick of X, which counts for ten microseconds, the mark is there and stale."""
+    folder.publish(
+        lines(
+            instrument(mark={"max_age_us": 10}),
+            {"type": "tick", "instrument": "X", "price": "100", "time_us": 2},
+            deposit(1),
+        )
+    )
+    folder.drain()
+    (found,) = objects(folder.call("status", "--json").stdout)
+    assert [(mark["mark_price"], mark["stale"], mark["settled"]) for mark in found["marks"]] == [("100", True, False)]
+    (line,) = (line for line in folder.call("status").stdout.decode().splitlines() if line.split()[:2] == ["X", "100"])
+    assert line.split()[-1] == "stale"
 
 
 def test_a_frame_of_the_journal_is_readable(ladder: Folder) -> None:

@@ -147,6 +147,7 @@ def _marks(replica: Replica) -> Iterator[dict[str, Any]]:
             "time_us": book.market_time_us,
             "age_us": max(0, now_us - book.market_time_us),
             "settled": book.settled,
+            "stale": book.stale,
         }
 
 
@@ -169,7 +170,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     columns = ("topic", "partition", "position", "end", "lag")
     yield from table(columns, [[str(source[column]) for column in columns] for source in found["sources"]])
     marks = [
-        [mark["instrument"], mark["mark_price"] or "-", age(mark["age_us"]), "settled" if mark["settled"] else ""]
-        for mark in found["marks"]
+        [mark["instrument"], mark["mark_price"] or "-", age(mark["age_us"]), _state_of(mark)] for mark in found["marks"]
     ]
     yield from table(("instrument", "mark", "age", ""), marks)
+
+
+def _state_of(mark: dict[str, Any]) -> str:
+    """What is to be said of a mark beside its age."""
+    return "settled" if mark["settled"] else "stale" if mark["stale"] else ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from tests.core.textbook.ledger import Ledger
+from tests.core.textbook.marking import Feed
 from tests.core.textbook.numbers import down, up
 from tests.core.textbook.position import Position
 from tests.core.textbook.terms import Terms
@@ -31,6 +32,15 @@ class Market:
     """Liquidation orders under a throttle: when the interval began that they were published in, and their notional."""
     release_us: int | None = None
     """When those that wait are looked at again."""
+    feed: Feed | None = None
+    """What the mark is made of, where the instrument says how."""
+    doubts: int = 0
+    """Ticks ever held back."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether no source of the mark is fresh."""
+        return self.feed is not None and self.feed.stale
 
 
 class Books:

@@ -22,7 +22,10 @@ DECIMAL_FIELDS = frozenset(
         "maintenance_rate_short",
         "margin",
         "margin_call_levels",
+        "max_jump",
         "max_leverage",
+        "max_price",
+        "min_price",
         "multiplier",
         "notional",
         "price",
@@ -34,6 +37,7 @@ DECIMAL_FIELDS = frozenset(
         "slippage_rate",
         "taker",
         "target",
+        "weights",
     }
 )
 

@@ -64,7 +64,7 @@ class Ladder:
         market = self.market(position)
         if market.mark is None or position.liquidation is not None:
             return
-        if position.breached(market.terms, market.mark) and not market.terms.halted:
+        if position.breached(market.terms, market.mark) and not market.terms.halted and not market.stale:
             self.start(position)
         else:
             self.call(position)
@@ -104,6 +104,7 @@ class Ladder:
             liquidation_price=None if price is None else text(price),
             distance_percent=published_down(distance, 2),
             **self.judgement(position),
+            **({"uncertain": True} if market.stale else {}),
         )
         position.level = level
         if status == "recovered":
@@ -138,6 +139,8 @@ class Ladder:
                 reason = "not_configured"
             elif market.changed:
                 reason = "parameter_change"
+            elif market.feed is not None and market.feed.revived:
+                reason = "stale_then_fresh"
             else:
                 reason = "gap"
         identifier = self.venue.number(position.account, position.instrument, "l")

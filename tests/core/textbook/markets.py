@@ -3,12 +3,14 @@
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from tests.core.textbook import feeds
 from tests.core.textbook.books import Market
 from tests.core.textbook.identity import contents
+from tests.core.textbook.marking import Quote
 from tests.core.textbook.numbers import down, exact, up
 from tests.core.textbook.position import Position
-from tests.core.textbook.refusal import AlreadyApplied, Refused
-from tests.core.textbook.terms import Terms, Unacceptable
+from tests.core.textbook.refusal import AlreadyApplied, Refused, Unacceptable
+from tests.core.textbook.terms import Terms
 
 if TYPE_CHECKING:
     from tests.core.textbook.venue import Event, Venue
@@ -55,6 +57,7 @@ def instrument(venue: "Venue", event: "Event") -> None:
         books.markets[name] = Market(terms, {terms.version: contents(event)}, market_us=event["time_us"])
         books.used_assets.add(terms.settle_asset)
         venue.decide("instrument_changed", None, name, version=terms.version, previous_version=None)
+        feeds.adopt(venue, books.markets[name])
         return
     market.versions[terms.version] = contents(event)
     effective_us = terms.effective_us if terms.effective_us is not None else event["time_us"]
@@ -84,6 +87,7 @@ def activate(venue: "Venue", market: Market, terms: Terms) -> None:
     previous, market.terms, market.changed = market.terms, terms, True
     changed = {"version": terms.version, "previous_version": previous.version}
     venue.decide("instrument_changed", None, terms.instrument, **changed)
+    feeds.adopt(venue, market)
 
 
 def advance_market(venue: "Venue", market: Market, time_us: int) -> None:
@@ -147,13 +151,49 @@ def tick(venue: "Venue", event: "Event") -> None:
         key = (event["instrument"], event.get("source"))
         content = (event["time_us"], exact(event["price"]))
         last = venue.sequences.get(key)
-        if last == (event["sequence"], content):
+        if seen(venue, event):
             raise AlreadyApplied
         if last is not None and event["sequence"] <= last[0]:
             raise Refused("sequence_not_increasing")
         venue.sequences[key] = (event["sequence"], content)
     advance(venue, event)
-    set_mark(venue, event["instrument"], exact(event["price"]))
+    hear(venue, event["instrument"], Quote(event.get("source") or "", exact(event["price"]), event["time_us"]))
+
+
+def hear(venue: "Venue", name: str, quote: Quote) -> None:
+    """A price of a source: it is the mark, or a part of it, or of no account."""
+    market = venue.books.markets[name]
+    if market.feed is None:
+        set_mark(venue, name, quote.price)
+        return
+    was_stale = market.feed.stale
+    mark = feeds.hear(venue, market, quote)
+    if mark is not None:
+        market.feed.revived = was_stale and not market.feed.stale
+        set_mark(venue, name, mark)
+        market.feed.revived = False
+
+
+def bound(venue: "Venue", event: "Event") -> None:
+    """Refuse a price outside the bounds of the version that holds at its time; one applied before is no news."""
+    entries = event["prices"] if event["type"] == "ticks" else [(event["instrument"], event["price"])]
+    for name, price in entries:
+        if name not in venue.books.markets or seen(venue, event):
+            continue
+        market = venue.books.markets[name]
+        holding = [market.terms] + [terms for terms in market.pending if effective(terms) <= event["time_us"]]
+        limits = holding[-1].document.get("mark") or {}
+        low, high = (limits.get(key) for key in ("min_price", "max_price"))
+        if (low is not None and exact(price) < exact(low)) or (high is not None and exact(price) > exact(high)):
+            raise Refused("out_of_range")
+
+
+def seen(venue: "Venue", event: "Event") -> bool:
+    """Whether this is the last numbered tick of its source, come again."""
+    if event.get("sequence") is None:
+        return False
+    last = venue.sequences.get((event["instrument"], event.get("source")))
+    return last == (event["sequence"], (event["time_us"], exact(event["price"])))
 
 
 def ticks(venue: "Venue", event: "Event") -> None:
@@ -163,7 +203,7 @@ def ticks(venue: "Venue", event: "Event") -> None:
         raise Refused("instrument_closed")
     advance(venue, event)
     for name, price in event["prices"]:
-        set_mark(venue, name, exact(price))
+        hear(venue, name, Quote(event["source"], exact(price), event["time_us"]))
 
 
 def set_mark(venue: "Venue", name: str, price: Fraction) -> None:
@@ -213,6 +253,7 @@ def settlement(venue: "Venue", event: "Event") -> None:
     """Close every position at the settlement price, and the instrument with them."""
     market, price = find_open(venue, event), exact(event["price"])
     advance(venue, event)
+    feeds.settle(venue, market)
     for position in venue.books.positions_of(event["instrument"]):
         venue.books.trade(position, -position.size, price)
         receiver = f"wallet|{position.account}"

@@ -11,3 +11,7 @@ class Refused(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class Unacceptable(Exception):
+    """The instrument's document contradicts itself (refusal `invalid_instrument`)."""

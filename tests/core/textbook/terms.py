@@ -5,11 +5,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+from tests.core.textbook.marking import MarkTerms
 from tests.core.textbook.numbers import exact
-
-
-class Unacceptable(Exception):
-    """The instrument's document contradicts itself (refusal `invalid_instrument`)."""
+from tests.core.textbook.refusal import Unacceptable
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,7 @@ class Terms:
     funding_payer: str
     taker: Fraction
     liquidation: LiquidationTerms
+    marking: MarkTerms | None
     halted: bool
     expiry_us: int | None
     effective_us: int | None
@@ -112,6 +111,7 @@ class Terms:
             funding_payer=document.get("funding_payer") or "bucket_first",
             taker=exact(fees.get("taker") or "0"),
             liquidation=LiquidationTerms.read(document.get("liquidation") or {}),
+            marking=MarkTerms.read(document.get("mark") or {}),
             halted=bool(document.get("halted")),
             expiry_us=document.get("expiry_us"),
             effective_us=document.get("effective_us"),
@@ -122,12 +122,8 @@ class Terms:
 
     def examine(self) -> None:
         """Refuse parameters that contradict themselves, or that the engine does not honour yet."""
-        supported = {
-            "mark": {"method": "last"},
-        }
-        for name in (*supported, "volatility"):
-            if self.document.get(name) not in (None, supported.get(name)):
-                raise Unacceptable(f"{name} is not supported")
+        if self.document.get("volatility") is not None:
+            raise Unacceptable("volatility is not supported")
         self.examine_tiers()
         for level, deeper in pairwise((*self.levels, Fraction(1))):
             if level <= deeper:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from tests.core.textbook import commands, markets, throttle, trading
+from tests.core.textbook import commands, feeds, markets, throttle, trading
 from tests.core.textbook.books import Books
 from tests.core.textbook.identity import contents, identity
 from tests.core.textbook.ladder import Ladder
@@ -75,6 +75,8 @@ class Venue:
         key, content = identity(event), contents(event)
         try:
             self.recognise(key, content)
+            if event["type"] in {"tick", "ticks"}:
+                markets.bound(self, event)
             self.forget(event["time_us"])
             HANDLERS[event["type"]](self, event)
         except AlreadyApplied:
@@ -110,17 +112,19 @@ class Venue:
     def advance(self, time_us: int) -> None:
         """Let every deadline that has come fire at its own time, then move engine time."""
         while True:
-            due = min(self.ladder.timers(), default=None)
+            due = min([*self.ladder.timers(), *feeds.deadlines(self)], default=None)
             if due is None or due[0] > time_us:
                 break
-            due_us, what, instrument, account = due
+            due_us, kind, instrument, account = due
             self.time_us = due_us
             self.note_wallets()
-            with self.timer(what, due_us):
-                if what == "liquidation_release":
+            with self.timer(kind, due_us):
+                if kind == "liquidation_deadline":
+                    self.ladder.deadline(self.books.positions[account, instrument])
+                elif kind == "liquidation_release":
                     throttle.release(self.ladder, instrument)
                 else:
-                    self.ladder.deadline(self.books.positions[account, instrument])
+                    feeds.look(self, self.books.markets[instrument], self.books.markets[instrument].mark)
         self.time_us = max(self.time_us, time_us)
         self.note_wallets()
 
