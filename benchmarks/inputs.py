@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 
 import orjson
@@ -32,31 +32,48 @@ class Inputs:
         self._time_us = first_us
         self._step_us = step_us
         self._number = 0
+        self._version, self._options = 1, dict[str, object]()
 
-    def market(self, instruments: tuple[str, ...] = (INSTRUMENT,)) -> list[bytes]:
+    def market(self, instruments: tuple[str, ...] = (INSTRUMENT,), **options: object) -> list[bytes]:
         """The asset, and each instrument with its first price: six tiers, three call levels, liquidation by order."""
         lines = [self._line("asset", asset=ASSET, decimals=6)]
         for instrument in instruments:
-            lines.append(
-                self._line(
-                    "instrument",
-                    instrument=instrument,
-                    version=1,
-                    contract="linear",
-                    settle_asset=ASSET,
-                    price_tick="0.1",
-                    quantity_step="0.001",
-                    tiers=[
-                        {"floor": floor, "maintenance_rate": rate, "max_leverage": leverage}
-                        for floor, rate, leverage in TIERS
-                    ],
-                    default_leverage="10",
-                    fees={"taker": "0.0005"},
-                    margin_call_levels=["2", "1.5", "1.2"],
-                )
-            )
-            lines.append(self.tick(str(PRICE), instrument))
+            lines += [self._instrument(instrument, 1, options), self.tick(str(PRICE), instrument)]
+        self._options = options
         return lines
+
+    def changed(self, **options: object) -> bytes:
+        """A new version of `INSTRUMENT`, with what it had and these options."""
+        self._version += 1
+        self._options = {**self._options, **options}
+        return self._instrument(INSTRUMENT, self._version, self._options)
+
+    def _instrument(self, instrument: str, version: int, options: Mapping[str, object]) -> bytes:
+        tiers = [
+            {"floor": floor, "maintenance_rate": rate, "max_leverage": leverage} for floor, rate, leverage in TIERS
+        ]
+        return self._line(
+            "instrument",
+            instrument=instrument,
+            version=version,
+            contract="linear",
+            settle_asset=ASSET,
+            price_tick="0.1",
+            quantity_step="0.001",
+            tiers=tiers,
+            default_leverage="10",
+            fees={"taker": "0.0005"},
+            margin_call_levels=["2", "1.5", "1.2"],
+            **options,
+        )
+
+    def funding(self, rate: str) -> bytes:
+        """A funding payment of `INSTRUMENT` at its mark."""
+        return self._line("funding", funding_id=self._id("h"), instrument=INSTRUMENT, rate=rate)
+
+    def pass_time(self, time_us: int) -> None:
+        """Let the next input come so much later."""
+        self._time_us += time_us
 
     def deposit(self, account: int) -> bytes:
         """Five to twenty thousand into the wallet of an account."""
