@@ -93,7 +93,8 @@ def _book_term(book: Book) -> int:
     totals = f"{book.changed}|{book.settled}|{book.fund}|{book.trading}|{book.funding}"
     pending = [event.version for event in book.pending]
     versions = b"%d|%a|%a" % (book.rules.version, pending, sorted(book.versions.items()))
-    return term_of(f"instrument|{book.name}|{market}|{totals}|".encode() + versions + _guard_bytes(book))
+    extras = _guard_bytes(book) + _sampled(book)
+    return term_of(f"instrument|{book.name}|{market}|{totals}|".encode() + versions + extras)
 
 
 def _guard_bytes(book: Book) -> bytes:
@@ -109,6 +110,16 @@ def _guard_bytes(book: Book) -> bytes:
 
 def _words(words: dict[str, Word]) -> list[tuple[str, int, int]]:
     return [(source, *word) for source, word in words.items()]
+
+
+def _sampled(book: Book) -> bytes:
+    """What is known of volatility, and what comes of it; nothing where no requirement follows it."""
+    sampling = book.sampling
+    if sampling is None:
+        return b""
+    measured = (sampling.price, sampling.variance, sampling.boundary_us, sampling.fall)
+    rises = [tuple(rise) for rise in sampling.rises]
+    return f"|volatility|{book.rules.volatility_rate}|{measured}|{rises}".encode()
 
 
 def _asset_term(asset: Asset) -> int:

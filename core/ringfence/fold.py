@@ -388,7 +388,7 @@ class Fold:
 
     def _put_in_force(self, books: list[Book], time_us: int) -> None:
         """Let the effective dates that packed ticks reach pass in order of date and instrument, before any price."""
-        dates = [(event.effective_us or 0, book.name) for book in dict.fromkeys(books) for event in book.pending]
+        dates = [(due_us, book.name) for book in dict.fromkeys(books) for due_us in book.dates_us()]
         for effective_us, instrument in sorted(dates):
             if effective_us <= time_us:
                 market.advance_market(self.state, self.state.books[instrument], effective_us)

@@ -70,7 +70,9 @@ class Judged:
         self.p, self.entry = decimal_text(price, PRICE_DECIMALS), decimal_text(bucket.entry_price, DECIMALS)
         self.n = self.money(self.charged)
         self.e, self.m = self.money(self.equity), self.scaled(self.maintenance)
-        self.k, self.cum = figures.decimal(tiers.rates[self.tier]), numerals.money(tiers.amounts[self.tier], rules)
+        self.line = tiers.line_at(self.charged, self.value.per)
+        self.k, self.cum = figures.decimal(self.line.rate), numerals.money(self.line.amount, rules)
+        self.where = f"tier {self.tier + 1} from {self.floor}" if self.line.tier is not None else "line of volatility"
 
     def money(self, money: int) -> str:
         """Money over `per`, exactly."""
@@ -127,7 +129,7 @@ def judgement(now: Judged) -> tuple[Step, ...]:
             numerals.rounded("down", rules),
         ),
         Step(
-            f"maintenance, tier {now.tier + 1} from {now.floor}",
+            f"maintenance, {now.where}",
             f"max(0, {_charged(now)} * k - cum)",
             f"max(0, {now.n} * {now.k} - {now.cum})",
             now.m,

@@ -21,7 +21,7 @@ from ringfence.scales import ONE, PRICE_LIMIT, PRICE_ONE, ceil_divide
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ringfence.rules import SideTiers
+    from ringfence.tiers import SideTiers
 
 Required: TypeAlias = tuple[int, int]
 """Maintenance that no price moves, as scaled money over a denominator; see `Rules.required_at_entry`."""
@@ -139,6 +139,8 @@ class Stretches:
             lines = [line._replace(floor=0, ceiling=None) for line in lines]
         else:  # maintenance is not below zero
             lines.append(Line(0, None, 0, 0))
+        if tiers.least_rate:  # at any notional, that of volatility too
+            lines.append(Line(0, None, ratio * tiers.least_rate, 0))
         return cls(tuple(lines), 0, contract.sign < 0, strict, price_tick, _top(price_tick))
 
     @classmethod

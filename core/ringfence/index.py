@@ -21,6 +21,10 @@ Under basis `entry` maintenance does not move with the price: the key is (c - r*
 In tier modes `whole` and `given` maintenance jumps where a tier begins, and only the line of the tier that the notional
 is in counts.  A bucket stands under that one, and under the two prices at which it leaves its tier.
 
+The line of volatility is one more, without an amount and without a tier: every bucket of such an instrument stands
+under it as well, in orders of its own.  All lines must be cleared on the way back up, so a called bucket waits there
+for the one that binds at the mark.
+
 Where the notional of a side falls as it loses (linear longs, inverse shorts) and r*k >= 1, a marginal line no longer
 falls towards the position (a venue's top bracket under a call level): buckets that large are candidates at every tick.
 
@@ -31,67 +35,23 @@ stale and dropped when it surfaces.
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop
 from typing import TYPE_CHECKING, Final
 
 from ringfence.contracts import UNBOUNDED
-from ringfence.rules import Rules, SideTiers
+from ringfence.orders import KEY_SCALE, SLACK, SLOT_BITS, LeastOrders, Order, binding, bounds_of
+from ringfence.rules import Rules
 from ringfence.scales import ONE, PRICE_ONE, ceil_divide
 
 if TYPE_CHECKING:
     from ringfence.state import Bucket
 
-SLOT_BITS: Final = 32
 SLOT_MASK: Final = (1 << SLOT_BITS) - 1
 STALE_ALLOWANCE: Final = 64
-KEY_SCALE: Final = ONE * PRICE_ONE
-"""threshold = (V * slope + sign * F * PRICE_ONE) / KEY_SCALE, in decimals."""
-SLACK: Final = 2
-"""Entries fire so many units before their key: one because keys are rounded down, one because an inverse V is."""
 NOWHERE: Final = (UNBOUNDED, -UNBOUNDED)
 """Bounds that hold for no bucket: `_place_anywhere` enters it, where the last line counts if none has it."""
 CEILING_FACTOR: Final = 16
 HORIZON: Final = 8
-
-
-class Order:
-    """The buckets of one side whose next change of level lies on one line; the earliest to fire stands first."""
-
-    __slots__ = ("amount", "heap", "least", "lines", "live", "most", "ratio", "sign", "slope")
-
-    def __init__(
-        self,
-        slope: int,
-        sign: int,
-        amount: int,
-        bounds: tuple[int, int] = (0, 0),
-        lines: list[Order] | None = None,
-        ratio: int = 0,
-    ) -> None:
-        self.ratio = ratio
-        """r under basis `entry`, where its maintenance stands with the key; 0 under basis `mark`."""
-        self.slope = slope
-        """Of the threshold in V, in price units."""
-        self.sign = sign
-        self.amount = amount
-        """r * cum, money."""
-        self.least, self.most = bounds
-        """The line binds at the trigger price while c + r*cum - q*F lies between these, money."""
-        self.heap: list[int] = []
-        """(rounded key << SLOT_BITS) | slot."""
-        self.live = 0
-        self.lines = lines
-        """All tiers of the same side and level, this one among them."""
-
-    def threshold(self, value: int, funding_index: int) -> int:
-        """Return the greatest key that has fired at this V, in decimals."""
-        return (value * self.slope + self.sign * funding_index * PRICE_ONE) // KEY_SCALE
-
-    def insert(self, entry: int) -> bool:
-        """Add an entry and return whether it now stands first."""
-        heappush(self.heap, entry)
-        self.live += 1
-        return self.heap[0] == entry
 
 
 class TriggerIndex:
@@ -107,9 +67,11 @@ class TriggerIndex:
         "edges",
         "free",
         "high",
+        "least",
         "low",
         "orders",
         "orphans",
+        "plain_below",
         "radius",
         "rules",
         "slots",
@@ -149,6 +111,13 @@ class TriggerIndex:
         self.steep = tuple([self._steep(sign, ratio) for ratio in ratios] for sign in (1, -1))
         self.bounded = any(order for side in self.steep for _, _, order in side)
         """Whether some tier is steep, so that the horizon has a ceiling."""
+        self.least: LeastOrders | None = None
+        """The orders of the line of volatility.  Under basis `entry` it stands with the key, like all maintenance."""
+        if rules.volatility is not None and not rules.entry_basis:
+            self.least = LeastOrders(rules, ratios, recovering)
+            self.orders += [least.order for least in self.least.all]
+        self.plain_below = tuple(0 if self.least is not None else side[0][1] for side in self.steep)
+        """Per side: buckets whose notional can become so large stand in more orders than that of one line."""
         self.low, self.high = 0, 0
 
     def _lines(self, sign: int, ratio: int, *, rising: bool = False) -> list[Order]:
@@ -162,7 +131,7 @@ class TriggerIndex:
             contract = self.contract.sign
             for tier, (rate, amount) in enumerate(zip(tiers.rates, tiers.amounts, strict=True)):
                 slope = ratio * rate - sign * contract * PRICE_ONE
-                bounds = NOWHERE if self.by_tier else _bounds(tiers, tier, slope, sign * contract)
+                bounds = NOWHERE if self.by_tier else bounds_of(tiers, tier, slope, sign * contract)
                 lines.append(Order(turn * contract * slope, turn * sign, ratio * amount // ONE, bounds, lines))
             if self.by_tier and not rising:  # maintenance is not below zero, whatever amounts are given
                 lines.append(Order(-sign * PRICE_ONE, sign, 0, NOWHERE, lines))
@@ -197,7 +166,7 @@ class TriggerIndex:
         value = bucket.cash + likely.amount
         shifted, spread = value - size * self.anchor_funding, self.radius * weight
         binds = likely.least + spread <= shifted <= likely.most - spread
-        if not binds or level or weight * self.ceiling >= self.steep[side][0][1]:
+        if not binds or level or weight * self.ceiling >= self.plain_below[side]:
             self._place_anywhere(bucket, side, funding_index)
             return
         entry = (value // (weight * ONE)) << SLOT_BITS | bucket.slot
@@ -240,16 +209,17 @@ class TriggerIndex:
         first_steep, steep_floor, steep_order = self.steep[side][level]
         found: list[tuple[Order, int]] = []
         if first_steep:
-            reach = [
-                _binding(lines[:first_steep], bucket, self.anchor_funding + turn * self.radius) for turn in (-1, 1)
-            ]
+            reach = [binding(lines[:first_steep], bucket, self.anchor_funding + turn * self.radius) for turn in (-1, 1)]
             found += [
                 (order, self._against(bucket, order) // (size * ONE)) for order in lines[min(reach) : max(reach) + 1]
             ]
         if steep_order is not None and steep_floor <= size * self.ceiling:
             found.append((steep_order, steep_floor // (size * ONE)))
+        if self.least is not None:
+            found.append((self.least.down[side][level], bucket.cash // (size * ONE)))
         if level:
-            order = self.up[side][level - 1][_binding(self.up[side][level - 1], bucket, funding_index)]
+            lines = self.up[side][level - 1]
+            order = self._least_up(bucket, side, level) or lines[binding(lines, bucket, funding_index)]
             found.append((order, -self._against(bucket, order, rising=True) // (size * ONE)))
         self._stand_in(bucket, [(order, key << SLOT_BITS | bucket.slot) for order, key in found], funding_index)
 
@@ -263,14 +233,28 @@ class TriggerIndex:
         tier, per_unit = tiers.tier_of(size * value.basis, value.per), size * ONE
         lines = self.down[side][level]
         found = [(order, self._against(bucket, order) // per_unit) for order in (lines[tier], lines[-1])]
+        if self.least is not None:
+            found.append((self.least.down[side][level], bucket.cash // per_unit))
         if level:
-            order = self.up[side][level - 1][tier]
+            order = self._least_up(bucket, side, level) or self.up[side][level - 1][tier]
             found.append((order, -self._against(bucket, order, rising=True) // per_unit))
         if tier + 1 < len(tiers.floors):
             found.append((self.edges[0], tiers.floors[tier + 1] // per_unit))
         if tier:
             found.append((self.edges[1], -tiers.floors[tier] // per_unit))
         self._stand_in(bucket, [(order, key << SLOT_BITS | bucket.slot) for order, key in found], funding_index)
+
+    def _least_up(self, bucket: Bucket, side: int, level: int) -> Order | None:
+        """Return the order for the way back up over the line of volatility, if that is the one that binds at the mark.
+
+        Recovery takes all lines, so whichever a bucket waits for, it fires no later than that.
+        """
+        mark = bucket.book.mark
+        if self.least is None or mark is None:
+            return None
+        value = self.rules.value(mark, bucket.entry_price)
+        line = self.rules.side(bucket.size).line_at(abs(bucket.size) * value.basis, value.per)
+        return self.least.up[side][level - 1] if line.tier is None else None
 
     def _against(self, bucket: Bucket, order: Order, *, rising: bool = False) -> int:
         """c + r*cum, or c - r*maintenance, money: rounded so that the entry can only fire too early."""
@@ -365,16 +349,35 @@ class TriggerIndex:
         value = self.contract.signed(mark)
         found = dict.fromkeys(bucket for bucket in self.orphans if bucket.slot >= 0)
         for order in self.orders:
-            heap, limit = order.heap, (order.threshold(value, funding_index) + SLACK) << SLOT_BITS
-            places = [0]
-            while places:
-                place = places.pop()
-                if place < len(heap) and heap[place] < limit:
-                    bucket = self._owner(order, heap[place])
-                    if bucket is not None:
-                        found[bucket] = None
-                    places += (2 * place + 1, 2 * place + 2)
+            for entry in order.until((order.threshold(value, funding_index) + SLACK) << SLOT_BITS):
+                bucket = self._owner(order, entry)
+                if bucket is not None:
+                    found[bucket] = None
         return list(found)
+
+    def open_buckets(self) -> list[Bucket]:
+        """Return every bucket that is watched, in no order."""
+        return [bucket for bucket in self.slots if bucket is not None]
+
+    def repriced(self, rules: Rules, mark: int, funding_index: int) -> list[Bucket]:
+        """Return every bucket that another rate of volatility, that of `rules`, makes a candidate at this mark, each
+        once, in no order; all stay where they are.
+        """
+        if self.least is None:
+            return self.open_buckets()
+        entries = self.least.reached(rules, self.contract.signed(mark), funding_index)
+        owners = (self._owner(order, entry) for order, entry in entries)
+        found = dict.fromkeys(bucket for bucket in owners if bucket is not None)
+        return list(found | {bucket: None for bucket in self.orphans if bucket.slot >= 0})
+
+    def reprice(self, rules: Rules, price: int, funding_index: int) -> None:
+        """Go on under rules of which only the rate of volatility is another: thresholds move, buckets stay."""
+        self.rules = rules
+        if self.least is not None:
+            self.least.reprice(rules)
+        else:
+            self.enter_all(price, funding_index)
+        self.low = self.high = 0
 
     @staticmethod
     def _spend(bucket: Bucket, order: Order) -> None:
@@ -428,22 +431,3 @@ class TriggerIndex:
                 bucket.order = bucket.others = None
                 self.place(bucket)
         self.low = self.high = 0
-
-
-def _bounds(tiers: SideTiers, tier: int, slope: int, sign: int) -> tuple[int, int]:
-    """Between which c + r*cum - q*F a line binds at the trigger price; outermost tiers have no end."""
-    ends = [tiers.floors[tier] * slope // PRICE_ONE if tier else UNBOUNDED * sign]
-    last = tier + 1 == len(tiers.floors)
-    ends.append(-UNBOUNDED * sign if last else tiers.floors[tier + 1] * slope // PRICE_ONE)
-    return min(ends), max(ends)
-
-
-def _binding(lines: list[Order], bucket: Bucket, funding_index: int) -> int:
-    """Return the line that binds at the trigger price of the bucket under this funding index; the last when none
-    states a limit.
-    """
-    shift = bucket.cash - bucket.size * funding_index
-    for tier, order in enumerate(lines):
-        if order.least <= shift + order.amount <= order.most:
-            return tier
-    return len(lines) - 1

@@ -85,7 +85,7 @@ def _no_call_reason(bucket: Bucket) -> str | None:
 
 
 def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The key of the bucket and the threshold it crossed, in the tier of its notional.
+    """The key of the bucket and the threshold it crossed, on the line that binds at its notional.
 
     Where the notional falls as the bucket loses, for linear longs and inverse shorts, -(c + cum)/|q| against
     |V|*(1 - k); for the others (c + cum)/|q| against |V|*(1 + k); less F for a linear contract, plus F for an inverse
@@ -98,9 +98,8 @@ def _evidence(bucket: Bucket) -> tuple[tuple[str, str], tuple[str, str]]:
         required, per = rules.required_at_entry(size, bucket.entry_price)
         beside, rate = -required, 0
     else:
-        tier = rules.side(size).tier_of(abs(size) * value.basis, value.per)
-        line = rules.side(size)
-        beside, per, rate = line.amounts[tier] * ONE, 1, line.rates[tier]
+        line = rules.side(size).line_at(abs(size) * value.basis, value.per)
+        beside, per, rate = line.amount * ONE, 1, line.rate
         if abs(size) * value.basis * rate < beside * value.per:  # given amounts above the charge ask for nothing
             beside = rate = 0
     key = figures.fraction(-sign * (bucket.cash * ONE * per + beside), abs(size) * ONE**3 * per)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ringfence.contracts import Value
-from ringfence.rules import Rules, SideTiers
+from ringfence.rules import Rules
 from ringfence.scales import ONE, PRICE_ONE, ceil_divide
 from ringfence.state import Bucket
+from ringfence.tiers import SideTiers
 
 
 class Standing(NamedTuple):
@@ -55,7 +56,7 @@ def collateral(bucket: Bucket) -> tuple[int, int]:
 
 
 def maintenance(bucket: Bucket, value: Value) -> int:
-    """max(0, N(B)*k - cum), scaled money over `value.per`."""
+    """max(0, N(B)*k - cum, N(B)*the least rate), scaled money over `value.per`."""
     return bucket.book.rules.side(bucket.size).maintenance(abs(bucket.size) * value.basis, value.per)
 
 
@@ -160,12 +161,21 @@ def _leaving(tiers: SideTiers, tier: int, size: int, value: Value) -> tuple[int,
 
 def _conditions(
     rules: Rules, tiers: SideTiers, tier: int, size: int, worth: int, value: Value
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return (gain, missing) of the two things to hold, gain * v >= missing: target times the line of a tier, and 0."""
-    target, rate = rules.liquidation.target, tiers.rates[tier]
+) -> list[tuple[int, int]]:
+    """Return (gain, missing) of the things to hold, gain * v >= missing: target times the line of a tier, that of
+    volatility, and 0.
+    """
+    target, lines = rules.liquidation.target, [(tiers.rates[tier], tiers.amounts[tier]), (0, 0)]
+    if tiers.least_rate:
+        lines.append((tiers.least_rate, 0))
     charge = value.mark * (rules.taker_fee + rules.liquidation.fee_rate) * ONE
-    held = target * (size * value.basis * rate - tiers.amounts[tier] * ONE * value.per)
-    return (target * value.basis * rate - charge, held - worth * PRICE_ONE), (-charge, -worth * PRICE_ONE)
+    return [
+        (
+            target * value.basis * rate - charge,
+            target * (size * value.basis * rate - amount * ONE * value.per) - worth * PRICE_ONE,
+        )
+        for rate, amount in lines
+    ]
 
 
 def _least(gain: int, missing: int) -> int:

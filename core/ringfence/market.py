@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringfence import liquidation, margin, mark
+from ringfence import liquidation, margin, mark, requirement
 from ringfence.hashing import digest_of
 from ringfence.judge import account_name, sweep
 from ringfence.mark_rules import Word
 from ringfence.refusals import InvalidInstrument, Refusal, refusal
+from ringfence.rehearsal import rehearse
 from ringfence.rules import Rules, build_rules
 from ringfence.scales import ONE
 from ringfence.shard_state import DEFAULT_ASSET_DECIMALS, State
@@ -28,16 +29,29 @@ EFFECTIVE_TIMER: Final = "effective_date"
 
 
 def advance_market(state: State, book: Book, time_us: int) -> None:
-    """Move market time forward and put the versions in force whose time has come, each as its own timer."""
+    """Move market time forward, and let the effective dates pass that it reaches."""
     book.dirty = True
-    if time_us <= book.market_time_us:
-        return
-    book.market_time_us = time_us
-    while book.pending and (book.pending[0].effective_us or 0) <= time_us:
-        event = book.pending.pop(0)
-        state.begin_timer(Cause(timer=EFFECTIVE_TIMER, due_us=event.effective_us))
-        put_in_force(state, book, event)
+    if time_us > book.market_time_us:
+        book.market_time_us = time_us
+        if time_us >= book.due_us:
+            pass_dates(state, book)
+
+
+def pass_dates(state: State, book: Book) -> None:
+    """Put in force what market time has reached, versions and announced rises in order of time, each as its own timer;
+    a version goes before a rise of the same time.
+    """
+    while dates := [due_us for due_us in book.dates_us() if due_us <= book.market_time_us]:
+        due_us = min(dates)
+        state.begin_timer(Cause(timer=EFFECTIVE_TIMER, due_us=due_us))
+        if book.pending and book.pending[0].effective_us == due_us:
+            put_in_force(state, book, book.pending.pop(0))
+        else:
+            assert book.sampling is not None
+            rise = book.sampling.rises.pop(0)
+            requirement.change_rate(state, book, rise.rate, rise.announcement)
         state.end_timer()
+    book.schedule()
 
 
 # ---------------------------------------------------------------------------------------------------- parameters
@@ -70,9 +84,12 @@ def apply_instrument(state: State, event: Instrument) -> None:
     book.pending = [pending for pending in book.pending if (pending.effective_us or 0) < effective_us]
     if effective_us <= book.market_time_us:
         put_in_force(state, book, event)
+        book.schedule()
         return
     book.pending.append(event)
     mark.choose_way(book)
+    book.schedule()
+    planned, _ = requirement.carry_over(book, rules)
     state.record(
         RequirementAnnounced,
         instrument=book.name,
@@ -80,6 +97,9 @@ def apply_instrument(state: State, event: Instrument) -> None:
         announcement=f"{book.name}|v{event.version}",
         version=event.version,
         effective_us=effective_us,
+        old_rate=None,
+        new_rate=None,
+        **rehearse(book, planned),
     )
 
 
@@ -102,6 +122,7 @@ def _list_instrument(state: State, rules: Rules) -> None:
     state.record(
         InstrumentChanged, instrument=book.name, parameters=rules.version, version=rules.version, previous_version=None
     )
+    requirement.say_changed(state, book, None)
     mark.adopt(state, book)
 
 
@@ -109,16 +130,17 @@ def put_in_force(state: State, book: Book, event: Instrument) -> None:
     """Replace the parameters; positions are judged at the next tick, or when their account's own event touches them
     first.
     """
-    previous = book.rules.version
-    book.rules = build_rules(event, book.asset.decimals)
+    before = book.rules
+    book.rules, book.sampling = requirement.carry_over(book, build_rules(event, book.asset.decimals))
     book.changed = True
     state.record(
         InstrumentChanged,
         instrument=book.name,
         parameters=event.version,
         version=event.version,
-        previous_version=previous,
+        previous_version=before.version,
     )
+    requirement.say_changed(state, book, before)
     mark.adopt(state, book)
     book.index.configure(book.rules)
     open_buckets = [bucket for bucket in book.buckets.values() if bucket.slot >= 0]
@@ -163,17 +185,21 @@ def apply_fund_deposit(state: State, event: FundDeposit) -> None:
 
 def apply_price(state: State, book: Book, price: int, time_us: int) -> None:
     """A tick: the mark moves; buckets are judged only when it leaves the safe interval."""
-    if time_us > book.market_time_us:
-        if book.pending:
-            advance_market(state, book, time_us)
+    if time_us > book.market_time_us:  # noqa: PLR1730 -- a call of max costs more than the rest of the line
         book.market_time_us = time_us
+    due = book.market_time_us >= book.due_us
+    if due:
+        pass_dates(state, book)
     book.dirty = True
     book.mark = price
+    announced = requirement.observe(state, book) if due else 0
     if book.changed:
         sweep(state, book)
         book.changed = False
     elif not book.index.low < price < book.index.high:
         sweep(state, book)
+    if announced:
+        requirement.announce(state, book, announced)
 
 
 def apply_tick(state: State, book: Book, source: str, price: int, time_us: int) -> None:
@@ -227,6 +253,7 @@ def apply_settlement(state: State, event: Settlement) -> None:
         state.ledger.trade(bucket, -size, price)
         bucket.size = 0
         liquidation.close(state, bucket, "settled", wallet_before, size, price)
-    book.settled = True
+    book.settled, book.sampling = True, None
     book.pending.clear()
+    book.schedule()
     mark.choose_way(book)

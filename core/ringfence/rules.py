@@ -6,9 +6,8 @@ derived, every contradiction refused with the row it is about.  Nothing here dep
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ringfence.contracts import INVERSE_CONTRACT, LINEAR, Contract, Value
@@ -17,6 +16,8 @@ from ringfence.hashing import digest_of
 from ringfence.mark_rules import MarkRules, read_mark
 from ringfence.refusals import InvalidInstrument
 from ringfence.scales import MONEY_DECIMALS, ONE
+from ringfence.tiers import SideTiers
+from ringfence.volatility import VolatilityRules, read_volatility
 from ringfence_schemas.content import content_of
 from ringfence_schemas.decimals import DECIMALS, decimal_text, units
 from ringfence_schemas.inputs import Instrument, Liquidation, Tier
@@ -25,37 +26,6 @@ DEFAULT_RECOVER: Final = ONE // 20
 DEFAULT_TARGET: Final = ONE * 11 // 10
 DEFAULT_MAX_STEPS: Final = 3
 DEFAULT_DEADLINE_US: Final = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class SideTiers:
-    """The maintenance lines of one side: tier t charges `notional * rates[t] - amounts[t]`.
-
-    `floors` and `amounts` are money, `rates` decimals: the tier's maintenance rate plus slippage and close fee.
-    In mode `marginal` amounts follow cum_1 = 0, cum_n = floor_n * (m_n - m_(n-1)) + cum_(n-1), so maintenance is
-    continuous and equals the greatest of the lines.  In mode `whole` there are none, in mode `given` they are as
-    stated.
-
-    A notional is a fraction of money over `per` (see `ringfence.contracts.Value`), and so is what is returned of it.
-    """
-
-    floors: tuple[int, ...]
-    rates: tuple[int, ...]
-    amounts: tuple[int, ...]
-    greatest: bool
-    """Whether maintenance is the greatest of the lines: mode `marginal`."""
-
-    def tier_of(self, notional: int, per: int = 1) -> int:
-        """Return the index of the tier that holds `notional` (money); a floor belongs to the tier it opens."""
-        return bisect_right(self.floors, notional // per) - 1
-
-    def maintenance(self, notional: int, per: int = 1) -> int:
-        """Return the maintenance margin of `notional` in 10^-18 money: N(B)*k - cum, never below zero."""
-        return self.maintenance_in(bisect_right(self.floors, notional // per) - 1, notional, per)
-
-    def maintenance_in(self, tier: int, notional: int, per: int = 1) -> int:
-        """Return the same for a notional whose tier is known."""
-        return max(0, notional * self.rates[tier] - self.amounts[tier] * ONE * per)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +86,11 @@ class Rules:
     long_crossings: tuple[Trigger, ...]
     """Where a long reaches each margin call level, and last its liquidation."""
     short_crossings: tuple[Trigger, ...]
+    added_rate: int
+    """Slippage rate and close fee, which every maintenance rate contains."""
+    volatility: VolatilityRules | None
+    volatility_rate: int
+    """The rate of volatility in force; 0 without `volatility`."""
     max_leverages: tuple[int | None, ...]
     initial_rates: tuple[tuple[int, int], ...]
     default_leverage: int
@@ -144,6 +119,20 @@ class Rules:
         """Return where a position of this signed size reaches each margin call level, and last its liquidation."""
         return self.long_crossings if size > 0 else self.short_crossings
 
+    def at_rate(self, volatility_rate: int) -> Rules:
+        """Return the same with another rate of volatility in force."""
+        least = volatility_rate + self.added_rate
+        long, short = replace(self.long, least_rate=least), replace(self.short, least_rate=least)
+        rules = replace(self, volatility_rate=volatility_rate, long=long, short=short)
+        if self.entry_basis:
+            return rules
+        ratios, tick, contract = _ratios(self.call_levels, strict=self.strict), self.price_tick, self.contract
+        return replace(
+            rules,
+            long_crossings=_crossings(long, 1, ratios, tick, contract),
+            short_crossings=_crossings(short, -1, ratios, tick, contract),
+        )
+
     def close_only(self, time_us: int) -> bool:
         """Tell whether the contract has expired at this engine time, and waits for its settlement."""
         return self.expiry_us is not None and time_us >= self.expiry_us
@@ -171,10 +160,9 @@ class Rules:
 def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     """Check an instrument event and scale it.
 
-    Raises `InvalidInstrument` naming the first contradiction: the order is unsupported options, tiers, levels,
-    liquidation, mark.
+    Raises `InvalidInstrument` naming the first contradiction: the order is tiers, levels, liquidation, mark,
+    volatility.  The rate of volatility is that of a market that has not moved yet.
     """
-    _refuse_unsupported(event)
     contract = INVERSE_CONTRACT if event.contract == "inverse" else LINEAR
     multiplier, extra = _mantissa(units[event.multiplier] if event.multiplier is not None else ONE)
     money_one = 10 ** (MONEY_DECIMALS + extra)
@@ -193,9 +181,9 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     price_tick, call_levels, strict = units[event.price_tick] * ONE, _call_levels(event), event.trigger == "below"
     tick_digits, tick_decimals = _mantissa(units[event.price_tick])
     entry_basis = event.maintenance is not None and event.maintenance.basis == "entry"
-    ratios = [*((level, False) for level in call_levels), (ONE, strict)]
+    ratios = _ratios(call_levels, strict=strict)
     at_entry = tuple(Stretches.of_entry(ratio, price_tick, contract, strict=below) for ratio, below in ratios)
-    return Rules(
+    rules = Rules(
         event=event,
         content=digest_of(content_of(event)),
         version=event.version,
@@ -215,6 +203,9 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         short=short,
         long_crossings=at_entry if entry_basis else _crossings(long, 1, ratios, price_tick, contract),
         short_crossings=at_entry if entry_basis else _crossings(short, -1, ratios, price_tick, contract),
+        added_rate=added,
+        volatility=None,
+        volatility_rate=0,
         max_leverages=max_leverages,
         initial_rates=initial_rates,
         default_leverage=default_leverage,
@@ -230,6 +221,8 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         liquidation=_liquidation(event, money_one, 10 ** (DECIMALS - asset_decimals)),
         mark=read_mark(event.mark),
     )
+    volatility = read_volatility(event.volatility, added)
+    return rules if volatility is None else replace(rules, volatility=volatility).at_rate(volatility.rate_of(0))
 
 
 def _optional(text: str | None, default: int) -> int:
@@ -243,16 +236,6 @@ def _mantissa(value: int) -> tuple[int, int]:
         value //= 10
         decimals -= 1
     return value, decimals
-
-
-def _refuse_unsupported(event: Instrument) -> None:
-    """Options of the contract that this version of the engine cannot honour are refused, never ignored."""
-    chosen = {
-        "volatility": event.volatility is not None,
-    }
-    for option, present in chosen.items():
-        if present:
-            raise InvalidInstrument(f"{option} is not supported by this version of the engine; remove it or upgrade")
 
 
 def _check_floors(tiers: list[Tier]) -> None:
@@ -348,11 +331,16 @@ _AMOUNTS: Final[dict[str, Callable[[list[Tier], list[int], list[int]], list[int]
 }
 
 
+def _ratios(call_levels: tuple[int, ...], *, strict: bool) -> list[tuple[int, bool]]:
+    """List the ratios of equity to maintenance that matter, and whether equity must fall below."""
+    return [*((level, False) for level in call_levels), (ONE, strict)]
+
+
 def _crossings(
     tiers: SideTiers, sign: int, ratios: list[tuple[int, bool]], price_tick: int, contract: Contract
 ) -> tuple[Trigger, ...]:
     """Work out where one side meets each ratio, or falls below it."""
-    if contract.sign < 0 or not tiers.greatest:
+    if contract.sign < 0 or not tiers.greatest or tiers.least_rate:
         return tuple(Stretches.of(tiers, ratio, price_tick, contract, strict=below) for ratio, below in ratios)
     return tuple(Crossing.of(tiers, sign, ratio, price_tick, strict=below) for ratio, below in ratios)
 

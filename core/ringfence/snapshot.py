@@ -15,9 +15,9 @@ from ringfence.fold import Fold
 from ringfence.liquidation import DEADLINE_TIMER, RELEASE_TIMER
 from ringfence.mark import choose_way, watch
 from ringfence.mark_rules import Word
-from ringfence.rules import build_rules
+from ringfence.rules import Rules, build_rules
 from ringfence.shard_state import State
-from ringfence.state import Account, Asset, Book, Bucket, Guard, Liquidation, Quarantine
+from ringfence.state import Account, Asset, Book, Bucket, Guard, Liquidation, Quarantine, Rise, Sampling
 from ringfence_schemas.frames import Settings
 from ringfence_schemas.inputs import Instrument, encode_input
 from ringfence_schemas.reading import decode_input
@@ -58,6 +58,7 @@ _BUCKET: Final = (
     "posted",
 )
 _LIQUIDATION: Final = ("number", "step", "ordered", "filled", "deadline_us", "fees", "waiting", "whole", "passed_over")
+_SAMPLING: Final = ("price", "variance", "boundary_us", "rises", "fall")
 _COUNTS: Final = ("inputs", "applied", "already_applied", "refused")
 
 
@@ -91,6 +92,7 @@ def _book_content(book: Book) -> dict[str, Any]:
         "versions": [(version, accepted.hex()) for version, accepted in book.versions.items()],
         "values": _values(book, _BOOK),
         "sources": [(source, *last) for source, last in book.sources.items()],
+        "volatility": book.sampling and (book.rules.volatility_rate, *_values(book.sampling, _SAMPLING)),
         "buckets": [
             (
                 bucket.account.name,
@@ -162,8 +164,10 @@ def _assign(thing: object, fields: tuple[str, ...], values: list[Any]) -> None:
 def _restore_book(state: State, content: dict[str, Any]) -> None:
     event, *pending = (cast("Instrument", decode_input(text.encode())) for text in content["events"])
     asset = state.assets[event.settle_asset]
-    book = state.books[event.instrument] = Book(build_rules(event, asset.decimals), asset)
-    book.pending = pending
+    rules, sampling = _restored_volatility(build_rules(event, asset.decimals), content.get("volatility"))
+    book = state.books[event.instrument] = Book(rules, asset)
+    book.pending, book.sampling = pending, sampling
+    book.schedule()
     book.versions = {version: bytes.fromhex(accepted) for version, accepted in content["versions"]}
     _assign(book, _BOOK, content["values"])
     if book.release_us is not None:
@@ -195,6 +199,17 @@ def _restore_guard(state: State, book: Book, content: list[Any]) -> None:
         quarantine.ticks, quarantine.last_us = ticks, last_us
         quarantine.held = {name: Word(*said) for name, said in held}
     watch(state, book)
+
+
+def _restored_volatility(rules: Rules, values: list[Any] | None) -> tuple[Rules, Sampling | None]:
+    """Return the rules at the rate that was in force, and what was sampled."""
+    if values is None:
+        return rules, None
+    rate, sampling = values[0], Sampling()
+    _assign(sampling, _SAMPLING, values[1:])
+    sampling.rises = [Rise(*rise) for rise in sampling.rises]
+    sampling.fall = sampling.fall and (sampling.fall[0], sampling.fall[1])
+    return rules.at_rate(rate), sampling
 
 
 def _restore_liquidation(state: State, bucket: Bucket, values: list[Any]) -> None:

@@ -12,6 +12,7 @@ from ringfence import figures, margin, numerals
 from ringfence.formulas import Condition, Judged, Step, liquidated
 from ringfence.scales import ONE, PRICE_DECIMALS, PRICE_LIMIT, PRICE_ONE
 from ringfence.state import Bucket
+from ringfence.tiers import Line
 from ringfence_schemas.decimals import DECIMALS, decimal_text
 
 Solved: TypeAlias = tuple[str, str, str, str]
@@ -66,14 +67,26 @@ def _solved_at_entry(bucket: Bucket, cost: int, told: tuple[str, str]) -> Solved
 
 
 def _solved(bucket: Bucket, cost: int, told: tuple[str, str], price: int) -> Solved | None:
-    """The line of the tier at the liquidation price, or the edge of that tier, whichever the price was rounded from."""
-    rules, at, (cash, index) = bucket.book.rules, Judged(bucket, price), told
-    tiers, size, tick = rules.side(bucket.size), abs(bucket.size), rules.price_tick
-    rate, amount = (tiers.rates[at.tier], tiers.amounts[at.tier]) if at.maintenance else (0, 0)
-    k, cum = figures.decimal(rate), numerals.money(amount, rules)
-    inverse = rules.contract.sign < 0
-    slope, constant = at.sign * size * ONE - rules.contract.sign * rate * size, (cost - amount) * ONE
-    if inverse:
+    """The line that binds at the liquidation price, another one, or the edge of the tier there, whichever the price was
+    rounded from.
+    """
+    at = Judged(bucket, price)
+    tiers = at.rules.side(bucket.size)
+    binding = at.line if at.maintenance else Line(at.tier, 0, 0)
+    lines = [binding, Line(at.tier, tiers.rates[at.tier], tiers.amounts[at.tier]), Line(None, tiers.least_rate, 0)]
+    for line in lines if tiers.least_rate else lines[:1]:
+        solved = _solved_on(line, at, cost, told)
+        if solved is not None:
+            return solved
+    return _solved_at_edge(at)
+
+
+def _solved_on(line: Line, at: Judged, cost: int, told: tuple[str, str]) -> Solved | None:
+    """Where a line of maintenance is met, unless that is elsewhere.  `told` are c and F."""
+    rules, size, (cash, index) = at.rules, abs(at.bucket.size), told
+    k, cum = figures.decimal(line.rate), numerals.money(line.amount, rules)
+    slope, constant = at.sign * size * ONE - rules.contract.sign * line.rate * size, (cost - line.amount) * ONE
+    if rules.contract.sign < 0:
         top, bottom = -slope * PRICE_ONE * PRICE_ONE, constant
         formula, numbers = (
             "(q + |q| * k) / (c + cum - q * F)",
@@ -85,19 +98,22 @@ def _solved(bucket: Bucket, cost: int, told: tuple[str, str], price: int) -> Sol
             "(c + cum - q * F) / (|q| * k - q)",
             f"({cash} + {cum} - {at.q} * {index}) / ({at.size} * {k} - {at.q})",
         )
-    if bottom and abs(top - price * bottom) < tick * abs(bottom):
-        return f"on the line of tier {at.tier + 1}", formula, numbers, numerals.quotient(top, bottom, PRICE_DECIMALS)
+    if not bottom or abs(top - at.price * bottom) >= rules.price_tick * abs(bottom):
+        return None
+    where = "of volatility" if line.tier is None else f"of tier {line.tier + 1}"
+    return f"on the line {where}", formula, numbers, numerals.quotient(top, bottom, PRICE_DECIMALS)
+
+
+def _solved_at_edge(at: Judged) -> Solved | None:
+    """Where the tier at the liquidation price begins or ends, whichever is there."""
+    rules, size = at.rules, abs(at.bucket.size)
+    tiers, inverse = rules.side(at.bucket.size), rules.contract.sign < 0
     for tier, floor in enumerate(tiers.floors[at.tier : at.tier + 2], at.tier):
         top, bottom = (size * PRICE_ONE * PRICE_ONE, floor) if inverse else (floor, size)
-        if floor and abs(top - price * bottom) <= tick * bottom:
+        if floor and abs(top - at.price * bottom) <= rules.price_tick * bottom:
             sides = (at.size, numerals.money(floor, rules)) if inverse else (numerals.money(floor, rules), at.size)
-            formula = "|q| / floor" if inverse else "floor / |q|"
-            return (
-                f"where tier {tier + 1} begins",
-                formula,
-                " / ".join(sides),
-                numerals.quotient(top, bottom, PRICE_DECIMALS),
-            )
+            formula, exact = "|q| / floor" if inverse else "floor / |q|", numerals.quotient(top, bottom, PRICE_DECIMALS)
+            return f"where tier {tier + 1} begins", formula, " / ".join(sides), exact
     return None
 
 

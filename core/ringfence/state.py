@@ -6,14 +6,17 @@ has its counter-entry.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from ringfence.index import Order, TriggerIndex
+from ringfence.index import TriggerIndex
 from ringfence.mark_rules import Word
+from ringfence.orders import Order
 from ringfence.rules import Rules
 from ringfence_schemas.inputs import Instrument
 
 EMPTY_HASH: Final = bytes(16)
+NEVER_US: Final = 10**30
+"""Later than every time."""
 
 
 class Account:
@@ -188,6 +191,33 @@ class Guard:
         """When the next timer looks whether the mark has become stale; 0: none does.  It follows from `words`."""
 
 
+class Rise(NamedTuple):
+    """A rise of the rate of volatility that was announced."""
+
+    effective_us: int
+    """Market time at which it takes effect."""
+    rate: int
+    announcement: str
+
+
+class Sampling:
+    """What was measured of the volatility of an instrument, and what is to come of it."""
+
+    __slots__ = ("boundary_us", "fall", "price", "rises", "variance")
+
+    def __init__(self) -> None:
+        self.price: int | None = None
+        """The mark last sampled, in price units."""
+        self.variance = 0
+        """36 decimals."""
+        self.boundary_us = 0
+        """The first mark at or after this market time is the next sample."""
+        self.rises: list[Rise] = []
+        """Announced and not yet in force, by date and by rate."""
+        self.fall: tuple[int, int] | None = None
+        """(since which market time less than the rate in force was asked for, the greatest rate asked for since)."""
+
+
 class Book:
     """One instrument: its parameters in force, its market, and every bucket in it."""
 
@@ -196,6 +226,7 @@ class Book:
         "buckets",
         "changed",
         "dirty",
+        "due_us",
         "fund",
         "funding",
         "funding_index",
@@ -212,6 +243,7 @@ class Book:
         "quarantines",
         "release_us",
         "rules",
+        "sampling",
         "settled",
         "sources",
         "term",
@@ -228,6 +260,9 @@ class Book:
         """Version -> hash of its content, of every version accepted."""
         self.pending: list[Instrument] = []
         """Accepted versions whose `effective_us` has not come, by version."""
+        self.sampling = None if rules.volatility is None else Sampling()
+        self.due_us = NEVER_US
+        """Market time at which the next of these is due: a version, a rise, a sample.  `schedule` keeps it."""
         self.mark: int | None = None
         """Mark price, in price units: the last tick, or what `guard` makes of several."""
         self.guard: Guard | None = None
@@ -265,6 +300,19 @@ class Book:
         self.dirty = True
         """Changed since the digest last looked."""
         self.term = 0
+        self.schedule()
+
+    def schedule(self) -> None:
+        """Find anew what is due next: after versions, rises or samples came or went."""
+        self.due_us = NEVER_US if not self.pending else self.pending[0].effective_us or 0
+        if self.sampling is not None:
+            rises = self.sampling.rises
+            self.due_us = min(self.due_us, self.sampling.boundary_us, rises[0].effective_us if rises else NEVER_US)
+
+    def dates_us(self) -> list[int]:
+        """Return the market times at which parameters are still to change."""
+        rises = [] if self.sampling is None else self.sampling.rises
+        return [event.effective_us or 0 for event in self.pending] + [rise.effective_us for rise in rises]
 
     @property
     def stale(self) -> bool:

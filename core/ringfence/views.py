@@ -151,11 +151,14 @@ class PositionView(NamedTuple):
         tier = tiers.tier_of(notional, per)
         maintained = tiers.maintenance_in(tier, notional, per)
         money, share = margin.initial(rules, self.leverage, notional, tier)
+        rate, amount = tiers.rates[tier], tiers.amounts[tier]
+        if tiers.least_rate:
+            _, rate, amount = tiers.line_at(notional, per)
         texts = (
             decimal_text(-(-money // (share * quantum)), decimals),
             decimal_text(-(-maintained // (rules.scaled_quantum * per)), decimals),
-            decimal(tiers.rates[tier]),
-            _exact_money(tiers.amounts[tier], rules.extra_decimals),
+            decimal(rate),
+            _exact_money(amount, rules.extra_decimals),
             tier + 1,
         )
         return maintained, (money, share), texts

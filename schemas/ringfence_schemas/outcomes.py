@@ -216,14 +216,35 @@ class InstrumentChanged(InstrumentDecision, frozen=True, gc=False, kw_only=True,
 
 
 class RequirementAnnounced(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="requirement_announced"):
-    """A version of an instrument's parameters was accepted and will take effect.
+    """A version of an instrument's parameters, or a rise of its rate of volatility, will take effect.
 
-    That is when the instrument's market time reaches `effective_us`.  `announcement` is the same on every shard.
+    That is when the instrument's market time reaches `effective_us`.  `announcement` is the same on every shard.  The
+    rehearsal, of the positions of this shard, is what would happen at the present mark: how many it would call deeper
+    than now, and how many it would liquidate, with their notional; None without a mark.
     """
 
     announcement: str
     version: int
+    """The version announced, or the one whose volatility asks for the rise."""
     effective_us: int
+    old_rate: CanonicalDecimal | None
+    """The rate of volatility in force, None where a version is announced."""
+    new_rate: CanonicalDecimal | None
+    would_call: int | None
+    would_call_notional: CanonicalDecimal | None
+    would_liquidate: int | None
+    would_liquidate_notional: CanonicalDecimal | None
+
+
+class RequirementChanged(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="requirement_changed"):
+    """Another rate of volatility is in force; None stands for none.
+
+    `announcement` is that of a rise, None where the rate fell, or came with a version of the parameters.
+    """
+
+    announcement: str | None
+    old_rate: CanonicalDecimal | None
+    new_rate: CanonicalDecimal | None
 
 
 class TickQuarantined(InstrumentDecision, frozen=True, gc=False, kw_only=True, tag="tick_quarantined"):
@@ -369,6 +390,7 @@ Outcome = (
     | DeleverageRequested
     | InstrumentChanged
     | RequirementAnnounced
+    | RequirementChanged
     | TickQuarantined
     | TickConfirmed
     | TickDiscarded

@@ -87,6 +87,17 @@ moves = st.lists(
     max_size=60,
 )
 
+VOLATILITIES: list[Json | None] = [
+    None,
+    None,
+    {"interval_us": 1, "lambda": "0.5", "multiplier": "3", "horizon_us": 10, "step": "0.001", "cap": "0.9"}
+    | {"notice_us": 400_001, "hold_us": 1_000_000, "floor": "0.01"},
+    {"interval_us": 400_000, "lambda": "0.94", "multiplier": "1.7", "horizon_us": 1_000_000, "step": "0.0123"}
+    | {"cap": "0.5", "notice_us": 0, "hold_us": 0, "stress": "0.2", "stress_weight": "0.25"},
+    {"interval_us": 3, "lambda": "0", "multiplier": "2", "horizon_us": 2, "step": "0.05", "cap": "0.333"}
+    | {"notice_us": 1, "hold_us": 2, "stress_weight": "1"},
+]
+
 TIERS: list[list[tuple[str, str, str | None]]] = [
     [("0", "0.01", "50")],
     [("0", "0.004", "125"), ("500", "0.005", "100"), ("2500.5", "0.025", "20"), ("10000", "0.5", "2")],
@@ -123,6 +134,7 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         "expiry_us": one(None, None, 2_000_000),
         "release_on_reduce": one(None, "none"),
         "funding_payer": one(None, "free_balance_first"),
+        "volatility": draw(st.sampled_from(VOLATILITIES)),
         "fees": one(None, {"taker": "0.0005"}),
         "time_us": 1,
     }
@@ -393,6 +405,8 @@ class Forecast:
             document["liquidation"]["throttle"] = THROTTLES[move.second % len(THROTTLES)]
         if move.third % 2:
             document["mark"] = MARKS[(move.first + move.second) % len(MARKS)]
+        volatilities = (document.get("volatility"), document.get("volatility"), *VOLATILITIES)
+        document["volatility"] = volatilities[(move.second + move.third) % len(volatilities)]
         document["effective_us"] = (None, self.time_us + 5, self.time_us + 2_000_000)[move.third % 3]
         document["time_us"] = self.time_us
         return plain(document)

@@ -41,22 +41,8 @@ FIELDS = {
 """The fields of each type that stand without their names."""
 
 TIER = ("floor", "maintenance_rate", "max_leverage")
-INTEGERS = frozenset(
-    {
-        "version",
-        "decimals",
-        "step",
-        "sequence",
-        "max_steps",
-        "deadline_us",
-        "effective_us",
-        "expiry_us",
-        "interval_us",
-        "max_age_us",
-        "confirm_ticks",
-        "confirm_sources",
-    }
-)
+INTEGERS = frozenset({"version", "decimals", "step", "sequence", "max_steps", "confirm_ticks", "confirm_sources"})
+"""Beside all times; the step of `volatility` is a rate."""
 TRUTH = {"true": True, "false": False}
 LISTS = frozenset({"margin_call_levels", "tiers", "prices", "sources", "weights"})
 
@@ -142,7 +128,7 @@ def document(text: str) -> Json:
             inner = target.setdefault(step, {})
             assert isinstance(inner, dict)
             target = inner
-        target[name] = _value(name, value)
+        target[name] = value if path == "volatility.step" else _value(name, value)
     event["time_us"] = int(time_us)
     return event
 
@@ -153,7 +139,7 @@ def _value(name: str, text: str) -> object:
         return [dict(zip(TIER, row.split(":"), strict=False)) for row in text.split(",")]
     if name in LISTS:
         return text.split(",")
-    if name in INTEGERS:
+    if name in INTEGERS or name.endswith("_us"):
         return int(text)
     return TRUTH.get(text, text)
 

@@ -49,6 +49,7 @@ OUTCOME_KEYS = {
     "DeleverageRequested": ("liquidations", "alice"),
     "InstrumentChanged": ("risk-parameters", BTC),
     "RequirementAnnounced": ("risk-parameters", BTC),
+    "RequirementChanged": ("risk-parameters", BTC),
     **dict.fromkeys(
         ("TickQuarantined", "TickConfirmed", "TickDiscarded", "MarkStale", "MarkFresh"), ("risk-parameters", BTC)
     ),

@@ -9,6 +9,7 @@ from tests.core.textbook.marking import Feed
 from tests.core.textbook.numbers import down, up
 from tests.core.textbook.position import Position
 from tests.core.textbook.terms import Terms
+from tests.core.textbook.volatility import Measured
 
 DEFAULT_DECIMALS = 8
 
@@ -25,6 +26,7 @@ class Market:
     last_funding: Fraction | None = None
     """What the last funding payment was, per unit of size."""
     market_us: int = 0
+    measured: Measured = field(default_factory=Measured)
     changed: bool = False
     """Whether the parameters changed since the last tick."""
     closed: bool = False

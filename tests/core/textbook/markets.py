@@ -11,6 +11,7 @@ from tests.core.textbook.numbers import down, exact, up
 from tests.core.textbook.position import Position
 from tests.core.textbook.refusal import AlreadyApplied, Refused, Unacceptable
 from tests.core.textbook.terms import Terms
+from tests.core.textbook.volatility import announce, change_rate, observe, planned, rehearse, succeed, tell
 
 if TYPE_CHECKING:
     from tests.core.textbook.venue import Event, Venue
@@ -57,6 +58,7 @@ def instrument(venue: "Venue", event: "Event") -> None:
         books.markets[name] = Market(terms, {terms.version: contents(event)}, market_us=event["time_us"])
         books.used_assets.add(terms.settle_asset)
         venue.decide("instrument_changed", None, name, version=terms.version, previous_version=None)
+        tell(venue, None, terms)
         feeds.adopt(venue, books.markets[name])
         return
     market.versions[terms.version] = contents(event)
@@ -64,7 +66,9 @@ def instrument(venue: "Venue", event: "Event") -> None:
     market.pending = [old for old in market.pending if effective(old) < effective_us]
     if effective_us > market.market_us:
         market.pending.append(terms)
-        venue.decide("requirement_announced", None, name, version=terms.version, effective_us=effective_us)
+        announced = {"version": terms.version, "effective_us": effective_us, "old_rate": None, "new_rate": None}
+        rehearsed = rehearse(venue, market, planned(market, terms))
+        venue.decide("requirement_announced", None, name, **announced, **rehearsed)
     else:
         activate(venue, market, terms)
 
@@ -84,19 +88,28 @@ def effective(terms: Terms) -> int:
 
 def activate(venue: "Venue", market: Market, terms: Terms) -> None:
     """Put a version in force.  Nobody is judged by it yet."""
-    previous, market.terms, market.changed = market.terms, terms, True
+    previous, market.terms, market.changed = market.terms, succeed(market, terms), True
     changed = {"version": terms.version, "previous_version": previous.version}
     venue.decide("instrument_changed", None, terms.instrument, **changed)
+    tell(venue, previous, market.terms)
     feeds.adopt(venue, market)
 
 
 def advance_market(venue: "Venue", market: Market, time_us: int) -> None:
-    """Move an instrument's market time; versions whose time has come take effect."""
+    """Move an instrument's market time; versions, then rises, whose time has come take effect."""
     market.market_us = max(market.market_us, time_us)
-    while market.pending and effective(market.pending[0]) <= market.market_us:
-        terms = market.pending.pop(0)
-        with venue.timer("effective_date", effective(terms)):
-            activate(venue, market, terms)
+    while (dates := dates_of(market)) and min(dates) <= market.market_us:
+        with venue.timer("effective_date", min(dates)):
+            if market.pending and effective(market.pending[0]) == min(dates):
+                activate(venue, market, market.pending.pop(0))
+            else:
+                _, rate, announcement = market.measured.rises.pop(0)
+                change_rate(venue, market, rate, announcement)
+
+
+def dates_of(market: Market) -> list[int]:
+    """When something is to take effect."""
+    return [effective(terms) for terms in market.pending] + [rise[0] for rise in market.measured.rises]
 
 
 def advance(venue: "Venue", event: "Event") -> None:
@@ -106,7 +119,7 @@ def advance(venue: "Venue", event: "Event") -> None:
     """
     names = {name for name, _ in event["prices"]} if event["type"] == "ticks" else {event["instrument"]}
     found = {name: venue.books.markets[name] for name in names if name in venue.books.markets}
-    due = [(effective(terms), name) for name, market in found.items() for terms in market.pending]
+    due = [(date, name) for name, market in found.items() for date in dates_of(market)]
     for effective_us, name in sorted(due, key=lambda entry: (entry[0], entry[1].encode())):
         if effective_us <= event["time_us"]:
             advance_market(venue, found[name], effective_us)
@@ -210,8 +223,11 @@ def set_mark(venue: "Venue", name: str, price: Fraction) -> None:
     """Move the mark and judge."""
     market = venue.books.markets[name]
     market.mark = price
+    announced = observe(venue, market)
     judge_all(venue, name)
     market.changed = False
+    if announced is not None:
+        announce(venue, market, announced)
 
 
 def judge_all(venue: "Venue", name: str) -> None:

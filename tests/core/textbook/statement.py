@@ -96,12 +96,15 @@ def requirement(venue: Venue, position: Position, decimals: int) -> dict[str, An
     notional = position.notional(market.terms, market.mark)
     if notional is None:
         return dict.fromkeys(("notional", "tier", "maintenance_rate", "maintenance_amount"))
-    tier = market.terms.tier(notional)
+    tier, side, least = market.terms.tier(notional), position.side, market.terms.least_rate
+    rate, amount = market.terms.brackets[tier - 1].rate(side) + market.terms.extra_rate, market.terms.amount(tier, side)
+    if least is not None and market.terms.tiered(notional, side) < notional * least:
+        rate, amount = least, Fraction(0)
     return {
         "notional": published_up(worth, decimals),
         "tier": tier,
-        "maintenance_rate": text(market.terms.brackets[tier - 1].rate(position.side) + market.terms.extra_rate),
-        "maintenance_amount": text(market.terms.amount(tier, position.side)),
+        "maintenance_rate": text(rate),
+        "maintenance_amount": text(amount),
     }
 
 

@@ -1,6 +1,6 @@
 """What an instrument's document says, read as exact numbers; maintenance walked like a tax table."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from tests.core.textbook.marking import MarkTerms
 from tests.core.textbook.numbers import exact
 from tests.core.textbook.refusal import Unacceptable
+from tests.core.textbook.volatility import VolatilityTerms
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,14 @@ class Terms:
     halted: bool
     expiry_us: int | None
     effective_us: int | None
+    volatility: VolatilityTerms | None
+    volatility_rate: Fraction | None
     document: dict[str, Any] = field(repr=False)
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> "Terms":
         """Read an `instrument` input.  Raises Unacceptable when its tiers contradict themselves."""
-        fees = document.get("fees") or {}
+        fees, stated = document.get("fees") or {}, document.get("volatility")
         terms = cls(
             instrument=document["instrument"],
             version=document["version"],
@@ -115,15 +118,19 @@ class Terms:
             halted=bool(document.get("halted")),
             expiry_us=document.get("expiry_us"),
             effective_us=document.get("effective_us"),
+            volatility=None if stated is None else VolatilityTerms.read(stated),
+            volatility_rate=None,
             document=document,
         )
         terms.examine()
-        return terms
+        return terms if terms.volatility is None else terms.at_rate(terms.volatility.rate(Fraction(0)))
+
+    def at_rate(self, rate: Fraction | None) -> "Terms":
+        """The same with this rate of volatility in force."""
+        return replace(self, volatility_rate=rate)
 
     def examine(self) -> None:
         """Refuse parameters that contradict themselves, or that the engine does not honour yet."""
-        if self.document.get("volatility") is not None:
-            raise Unacceptable("volatility is not supported")
         self.examine_tiers()
         for level, deeper in pairwise((*self.levels, Fraction(1))):
             if level <= deeper:
@@ -145,6 +152,8 @@ class Terms:
             raise Unacceptable("a throttle lets something through, and there are orders to throttle")
         if rules.max_steps < 1 or rules.deadline_us < 1:
             raise Unacceptable("a liquidation has a step, and a step has time")
+        if self.volatility is not None and not self.volatility.sound(self.extra_rate):
+            raise Unacceptable("a parameter of volatility is out of its bounds")
 
     def examine_tiers(self) -> None:
         """Refuse a table that is no table, by margin.md section 3."""
@@ -213,20 +222,34 @@ class Terms:
         return bracket.rate(side) * bracket.floor - self.tax(bracket.floor, side)
 
     def maintenance(self, notional: Fraction, side: int) -> Fraction:
-        """Maintenance of a notional: its tax, and slippage and closing fee on the whole; or one rate for all of it."""
+        """Maintenance of a notional: what its tiers ask for, or what volatility does, whichever is more."""
+        return max(self.tiered(notional, side), notional * (self.least_rate or 0))
+
+    @property
+    def least_rate(self) -> Fraction | None:
+        """What volatility charges on the whole notional, slippage and closing fee included."""
+        return None if self.volatility_rate is None else self.volatility_rate + self.extra_rate
+
+    def tiered(self, notional: Fraction, side: int) -> Fraction:
+        """What tiers ask for: the tax, and slippage and closing fee on the whole; or one rate for all of it."""
         if self.tier_mode != "marginal":
             rate = self.bracket(notional).rate(side) + self.extra_rate
             return max(notional * rate - self.amount(self.tier(notional), side), Fraction(0))
         return self.tax(notional, side) + notional * self.extra_rate
 
     def edges(self, side: int) -> set[Fraction]:
-        """Notionals at which maintenance changes its course: floors, and where an amount has eaten up a charge."""
+        """Notionals at which maintenance changes its course: floors, where an amount has eaten up a charge, and where
+        volatility begins or ceases to ask for more.
+        """
         found = {bracket.floor for bracket in self.brackets}
         for number, bracket in enumerate(self.brackets, start=1):
             rate = bracket.rate(side) + self.extra_rate
-            if rate:
-                found.add(self.amount(number, side) / rate)
-        return found - {Fraction(0)}
+            found |= {
+                self.amount(number, side) / (rate - least)
+                for least in (Fraction(0), self.least_rate)
+                if least is not None and rate != least
+            }
+        return {notional for notional in found if notional > 0}
 
     def initial(self, notional: Fraction, leverage: Fraction) -> Fraction:
         """Initial margin of a notional under a chosen leverage."""
