@@ -14,7 +14,7 @@ from hypothesis import given, note
 from ringfence.explain import Explanation, explain_decision, explain_position
 from ringfence.formulas import Condition
 from ringfence_schemas.outcomes import Decision, DeleverageRequested, LiquidationOrder, LiquidationStarted, MarginCall
-from tests.core.desk import Desk, tiers
+from tests.core.desk import Desk, tiers, told
 from tests.core.engines import FoldEngine, Json
 from tests.core.test_properties import stream, weather
 from tests.core.weather import Move, moves, worlds
@@ -367,3 +367,17 @@ def test_the_price_after_the_next_funding_is_explained_with_what_the_wallet_woul
     assert names == ["liquidation price", "liquidation price after funding"]
     costs = [Fraction(step.exact) for step in explanation.steps[-2:]]
     assert costs[1] - costs[0] == Fraction(6, 10) / (1 if options else Fraction(95, 100))
+
+
+def test_where_given_amounts_ask_for_nothing_the_line_of_equity_alone_is_shown() -> None:
+    """An amount above the charge leaves nothing to hold: key and threshold have no amount and no rate in them."""
+    desk = Desk(tier_mode="given", tiers=[{"floor": "0", "maintenance_rate": "0.05", "maintenance_amount": "100"}])
+    desk.deposit("ann", "100")
+    desk.tick("100")
+    desk.buy("ann", "10", "100", margin="100")
+    witness = Witness(desk.engine)
+    assert told(desk.tick("90"))[0] == "liquidation_started"
+    steps = {step.name: step.numbers for step in witness.explained[0][1].steps}
+    assert (steps["key"], steps["threshold"]) == ("-(-900 + 0) / 10", "90 * (1 - 0) - 0")
+    for decision, explanation in witness.explained:
+        judge(decision, explanation)

@@ -14,7 +14,7 @@ from ringfence.rules import build_rules
 from ringfence.scales import ONE, PRICE_LIMIT, PRICE_ONE
 from ringfence.state import Account, Asset, Book, Bucket
 from ringfence_schemas.decimals import decimal_text, units
-from ringfence_schemas.inputs import Fees, Instrument, Liquidation, Maintenance, Tier
+from ringfence_schemas.inputs import Fees, Instrument, Liquidation, Maintenance, Tier, Volatility
 
 GRID = 10**16
 """A price tick so coarse that prices below 10^18 have 99 grid points."""
@@ -63,6 +63,8 @@ class Case:
     basis: Literal["mark", "entry"] = "mark"
     ratio: str = "1"
     trigger: Literal["at_or_below", "below"] = "at_or_below"
+    volatility: str = "0"
+    """The rate of volatility in force."""
 
     def bucket(self) -> Bucket:
         """The bucket.  One linear contract is worth its price in grid units; one inverse contract 90 over that."""
@@ -87,6 +89,7 @@ class Case:
             time_us=1,
             fees=Fees(taker=self.fees),
             liquidation=Liquidation(target=self.target),
+            volatility=Volatility(1, "0", "1", 1, "0.01", "0.99", 0, 0, floor=self.volatility),
         )
         book = Book(build_rules(event, 8), Asset("USDT", 8))
         book.funding_index = units[self.funding] * ONE * GRID if linear else units[self.funding] * ONE // (90 * GRID)
@@ -118,6 +121,7 @@ cases = st.builds(
     basis=st.sampled_from(["mark", "mark", "entry"]),
     ratio=st.sampled_from(RATIOS),
     trigger=st.sampled_from(["at_or_below", "below"]),
+    volatility=st.sampled_from(["0", "0.02", "0.3", "0.95"]),
 )
 
 
@@ -134,7 +138,7 @@ def equity(bucket: Bucket, price: int) -> Fraction:
 
 def maintenance(bucket: Bucket, price: int, size: int) -> Fraction:
     """What a size of its side must hold at a price, money: in mode `marginal` the greatest of the lines, else that of
-    the tier.
+    the tier, and what volatility asks for, if that is more.
     """
     rules = bucket.book.rules
     notional = abs(size * value(bucket, bucket.entry_price * ONE if rules.entry_basis else price))
@@ -142,7 +146,7 @@ def maintenance(bucket: Bucket, price: int, size: int) -> Fraction:
     lines = [notional * Fraction(rate, ONE) - amount for rate, amount in zip(tiers.rates, tiers.amounts, strict=True)]
     if rules.event.tier_mode != "marginal":
         lines = [lines[sum(floor <= notional for floor in tiers.floors) - 1]]
-    return max(Fraction(0), *lines)
+    return max(notional * Fraction(rules.volatility_rate, ONE), *lines)
 
 
 def met(bucket: Bucket, price: int, ratio: int, *, strict: bool) -> bool:

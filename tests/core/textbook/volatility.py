@@ -188,7 +188,7 @@ def rehearse(venue: "Venue", market: "Market", terms: "Terms") -> dict[str, Any]
         if position.liquidation is not None:
             continue
         deepest = position.deepest(terms, mark)
-        if position.breached(terms, mark) and not terms.halted:
+        if position.breached(terms, mark) and not terms.halted and not market.stale:
             found["would_liquidate"].append(position.count(position.size, mark))
         elif deepest is not None and (position.level is None or deepest < position.level):
             found["would_call"].append(position.count(position.size, mark))
