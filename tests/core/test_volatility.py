@@ -112,8 +112,16 @@ def test_shards_with_different_accounts_announce_the_same_at_the_same_ticks() ->
             heard += engine.apply(json.dumps(tick).encode())
         said.append([each for each in heard if each["type"].startswith("requirement")])
     assert said[0] != said[1], "their positions differ, and so does what is rehearsed"
-    own = ("id", "time_us", "cause", "would_call", "would_call_notional", "would_liquidate", "would_liquidate_notional")
-    common = [[{name: each[name] for name in each if name not in own} for each in shard] for shard in said]
+    shown = (
+        "id",
+        "time_us",
+        "cause",
+        "would_call",
+        "would_call_notional",
+        "would_liquidate",
+        "would_liquidate_notional",
+    )
+    common = [[{name: each[name] for name in each if name not in shown} for each in shard] for shard in said]
     assert common[0] == common[1]
     assert Counter(each["type"] for each in common[0]) == {"requirement_announced": 3, "requirement_changed": 5}
 
