@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import fills, frames, identities, journal, liquidations, markets, memory, ticks
+from benchmarks import fills, frames, identities, journal, liquidations, markets, memory, ticks, volatility
 from benchmarks.conditions import conditions, loaded
 from benchmarks.figures import FULL, QUICK, Figure, Scale
 from benchmarks.timing import Stopwatch
@@ -34,6 +34,7 @@ MEASURES: Final = {
     "frames": Measure(frames.TITLE, frames.measure),
     "ticks": Measure(ticks.TITLE, ticks.measure),
     "markets": Measure(markets.TITLE, markets.measure),
+    "volatility": Measure(volatility.TITLE, volatility.measure),
     "liquidations": Measure(liquidations.TITLE, liquidations.measure),
     "journal": Measure(journal.TITLE, journal.measure),
     "memory": Measure(memory.TITLE, memory.measure),

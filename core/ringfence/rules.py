@@ -204,7 +204,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         long_crossings=at_entry if entry_basis else _crossings(long, 1, ratios, price_tick, contract),
         short_crossings=at_entry if entry_basis else _crossings(short, -1, ratios, price_tick, contract),
         added_rate=added,
-        volatility=None,
+        volatility=read_volatility(event.volatility, added),
         volatility_rate=0,
         max_leverages=max_leverages,
         initial_rates=initial_rates,
@@ -221,8 +221,7 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         liquidation=_liquidation(event, money_one, 10 ** (DECIMALS - asset_decimals)),
         mark=read_mark(event.mark),
     )
-    volatility = read_volatility(event.volatility, added)
-    return rules if volatility is None else replace(rules, volatility=volatility).at_rate(volatility.rate_of(0))
+    return rules if rules.volatility is None else rules.at_rate(rules.volatility.rate_of(0))
 
 
 def _optional(text: str | None, default: int) -> int:
