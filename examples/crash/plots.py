@@ -10,7 +10,14 @@ from examples.crash.accounts import Strategy
 from examples.crash.case import Case
 from examples.crash.chronicle import Hour
 from examples.crash.market import HOUR_US, INSTRUMENTS, MINUTE_US, SECOND_US, Minute
-from ringfence_schemas.outcomes import LiquidationCompleted, LiquidationStarted, MarginCall
+from examples.crash.requirement import SHOWN, Announced
+from ringfence_schemas.outcomes import (
+    LiquidationCompleted,
+    LiquidationStarted,
+    MarginCall,
+    RequirementAnnounced,
+    RequirementChanged,
+)
 
 Figure = dict[str, Any]
 FundHistory = Mapping[str, Sequence[tuple[int, Decimal]]]
@@ -259,6 +266,34 @@ def funds(history: FundHistory) -> Figure:
     ]
     axes = {"xaxis": axis("time, UTC", type="date"), "yaxis": axis("balance, USDT", rangemode="tozero")}
     return {"data": data, "layout": layout(420, hovermode="x unified", **axes)}
+
+
+def requirement(minutes: Sequence[Minute], said: Announced) -> Figure:
+    """The price of one instrument, and below it the rate that volatility asks for, in force and announced."""
+    row = INSTRUMENTS.index(SHOWN)
+    times = [moment(minute.open_us) for minute in minutes]
+    changed = [each for each in said if isinstance(each, RequirementChanged) and each.new_rate is not None]
+    announced = [each for each in said if isinstance(each, RequirementAnnounced)]
+    in_force = [(moment(each.time_us), each.new_rate) for each in changed]
+    in_force.append((times[-1], in_force[-1][1]))
+    lower = {"xaxis": "x2", "yaxis": "y2"}
+    step: Figure = {"line": {"shape": "hv", "width": 2, "color": RED}}
+    marks: Figure = {"type": "scatter", "mode": "markers", "name": "a rise is announced"}
+    marks |= {"marker": {"color": AMBER, "size": 8, "symbol": "triangle-up"}}
+    marks |= {"x": [moment(each.time_us) for each in announced]}
+    marks |= {"y": [float(each.new_rate) for each in announced if each.new_rate is not None]}
+    data = [
+        line(times, [minute.bars[row].close for minute in minutes], f"price of {SHOWN}", BLUE),
+        line([time for time, _ in in_force], [rate for _, rate in in_force], "rate in force", RED) | step | lower,
+        marks | lower,
+    ]
+    axes = {
+        "xaxis": axis(type="date", showticklabels=False, matches="x2", anchor="y"),
+        "yaxis": axis("USDT", domain=_panel(0, 2)),
+        "xaxis2": axis("time, UTC", type="date", anchor="y2"),
+        "yaxis2": axis("of notional", domain=_panel(1, 2), tickformat=".0%", rangemode="tozero"),
+    }
+    return {"data": data, "layout": layout(560, hovermode="closest", **axes)}
 
 
 def containment(completed: Sequence[LiquidationCompleted]) -> Figure:

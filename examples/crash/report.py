@@ -13,6 +13,7 @@ from examples.crash.accounts import Strategy, Trader
 from examples.crash.case import Case
 from examples.crash.chronicle import Chronicle, Figures
 from examples.crash.market import Minute
+from examples.crash.requirement import follow
 from ringfence_schemas.outcomes import LiquidationCompleted, LiquidationStarted, MarginCall
 
 PAGE = Path(__file__).parent / "page.html"
@@ -105,6 +106,12 @@ def sections_of(story: Story) -> list[Section]:
         *sections,
         Section("containment", "Loss against collateral", texts.CONTAINMENT, plots.containment(completed)),
         Section("funds", "Insurance funds", texts.FUNDS, plots.funds(story.fund_history)),
+        Section(
+            "requirement",
+            "A requirement that follows volatility",
+            texts.REQUIREMENT,
+            plots.requirement(story.minutes, follow(story.minutes)),
+        ),
         Section("strategies", "Who was liquidated after a call", texts.STRATEGIES, plots.outcomes(table)),
     ]
 

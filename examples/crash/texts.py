@@ -31,6 +31,11 @@ positions that were closed beyond their bankruptcy price.</p>
 missing, so its balance moves most.</p>
 <p>The seeds are generated.</p>"""
 
+REQUIREMENT = """<p>What a requirement that follows volatility would have asked for. The venue of this example has none:
+its ticks are folded once more by themselves, so nothing here touches the accounts above.</p>
+<p>The mark is sampled every five minutes. The rate covers four standard deviations of an hour, a quarter of them those
+of a stressed market. A rise is announced a quarter of an hour ahead; a fall must hold for six hours.</p>"""
+
 STRATEGIES = """<p>Called positions by the generated strategy of their owner. Who answers a call is liquidated less
 often; in a fall as steep as this one an answer can also come too late.</p>
 <p>Accounts answer 85 % of their calls, a minute at most after they were made.</p>"""

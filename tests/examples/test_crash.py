@@ -120,13 +120,13 @@ def test_a_liquidation_leaves_the_wallet_alone_but_for_the_residual(first: tuple
 
 
 def test_the_report_holds_its_plots_and_needs_no_network(first: tuple[Result, str, Path]) -> None:
-    """Six plots, each a figure that plotly accepts, with the run's number of calls and liquidations; nothing linked."""
+    """Seven plots, each a figure that plotly accepts, with the run's number of calls and liquidations; no link."""
     result, _, out = first
     page = (out / "crash.html").read_text(encoding="utf-8")
     embedded = re.search(r"const figures = (\{.*\});\n", page)
     assert embedded
     figures = json.loads(embedded[1])
-    assert list(figures) == ["prices", "minutes", "account", "containment", "funds", "strategies"]
+    assert list(figures) == ["prices", "minutes", "account", "containment", "funds", "requirement", "strategies"]
     for anchor, figure in figures.items():
         importlib.import_module("plotly.graph_objects").Figure(figure)
         assert f'<div id="{anchor}">' in page

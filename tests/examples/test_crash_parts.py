@@ -9,12 +9,21 @@ import pytest
 from examples.crash.accounts import Plan, Strategy, Trader, count_by_strategy, generate
 from examples.crash.desk import Desk
 from examples.crash.executor import Executor
-from examples.crash.market import INSTRUMENTS, MINUTE_US, Bar, Minute, NoPrices, read_minutes
+from examples.crash.market import HOUR_US, INSTRUMENTS, MINUTE_US, Bar, Minute, NoPrices, read_minutes
 from examples.crash.outbox import Outbox
+from examples.crash.requirement import follow
 from examples.crash.traders import Crowd
 from examples.crash.venue import opening, real_tiers
 from ringfence_schemas.inputs import AddMargin, Deposit, Fill, Input, LiquidationReport
-from ringfence_schemas.outcomes import Cause, LiquidationCompleted, LiquidationOrder, MarginCall, Wallet
+from ringfence_schemas.outcomes import (
+    Cause,
+    LiquidationCompleted,
+    LiquidationOrder,
+    MarginCall,
+    RequirementAnnounced,
+    RequirementChanged,
+    Wallet,
+)
 from ringfence_schemas.reading import check
 
 CRASH_US = 1_770_336_000_000_000
@@ -232,3 +241,21 @@ def test_an_account_brings_its_deposit_before_its_first_trade() -> None:
     assert isinstance(fill, Fill)
     assert (deposit.amount, fill.side, fill.quantity) == ("100", "buy", "1.9")
     assert [check(one) for one in (deposit, leverage, fill)] == [None] * 3
+
+
+def test_the_requirement_is_announced_before_it_rises_and_holds_before_it_falls() -> None:
+    """Over the crash of AVAX every rise comes a quarter of an hour after its announcement, in whole per cents
+    that never leave the floor of stress nor the cap; the greatest is in force within the hour of the crash.
+    """
+    said = follow(read_minutes(CRASH_US - 12 * HOUR_US, CRASH_US + 12 * HOUR_US))
+    announced = {each.announcement: each for each in said if isinstance(each, RequirementAnnounced)}
+    changed = [each for each in said if isinstance(each, RequirementChanged)]
+    risen = [each for each in changed if each.announcement]
+    assert len(risen) == len(announced) > 3
+    for each in risen:
+        before = announced[each.announcement or ""]
+        assert (each.new_rate, each.cause.due_us) == (before.new_rate, before.time_us + 15 * MINUTE_US)
+    rates = [Decimal(each.new_rate or 0) for each in changed]
+    assert all(Decimal("0.04") <= rate <= Decimal("0.25") and rate % Decimal("0.01") == 0 for rate in rates)
+    greatest = max(changed, key=lambda each: Decimal(each.new_rate or 0))
+    assert 19 * MINUTE_US < greatest.time_us - CRASH_US < HOUR_US
