@@ -24,6 +24,7 @@ from ringfence_schemas.outcomes import (
     Outcome,
     Position,
     RequirementAnnounced,
+    RequirementChanged,
     Wallet,
 )
 from ringfence_schemas.subscriber import Reading, Stream, SubscriberReader, parse_decision_id
@@ -84,7 +85,7 @@ class Tables:
     liquidations: Rows
     """Liquidation id -> the decisions of a liquidation in flight: started, order, progress."""
     instruments: Rows
-    """Instrument -> the last decisions about it: changed, announced."""
+    """Instrument -> the last decisions about it: changed, announced, requirement."""
     numbers: Rows
     """Topic -> the last number read (C1)."""
 
@@ -191,6 +192,8 @@ class Projections:
                 _set(tables.instruments, partition, decision.instrument, "changed", value)
             case RequirementAnnounced():
                 _set(tables.instruments, partition, decision.instrument, "announced", value)
+            case RequirementChanged():
+                _set(tables.instruments, partition, decision.instrument, "requirement", value)
             case _:
                 pass  # nothing is open because of it
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
+import orjson
 import pytest
 
-from ringfence_schemas.outcomes import Decision, Outcome, Wallet, encode
+from ringfence_schemas.outcomes import (
+    Cause,
+    Decision,
+    InstrumentChanged,
+    Outcome,
+    RequirementAnnounced,
+    RequirementChanged,
+    Wallet,
+    encode,
+)
 from ringfence_schemas.subscriber import Reading
-from ringfence_schemas.topics import LIQUIDATIONS, MARGIN_CALLS, POSITIONS, WALLETS
+from ringfence_schemas.topics import LIQUIDATIONS, MARGIN_CALLS, POSITIONS, RISK_PARAMETERS, WALLETS
 from ringfence_streams.app.projections import OutputRecord, Projections, Tables, Unreadable
 from tests.streams.app.outcomes import (
     liquidation_completed,
@@ -163,6 +174,26 @@ def test_two_shards_may_say_the_same_about_an_instrument(desk: Desk) -> None:
     for shard in (0, 1):
         desk.decision(margin_call(shard, 1, "alice"), shard=shard)
     assert set(desk.calls) == {(0, "alice|BTC-USDT-PERP"), (1, "alice|BTC-USDT-PERP")}
+
+
+def test_an_instrument_has_its_last_change_announcement_and_rate(desk: Desk) -> None:
+    """The rate of volatility in force stands beside the announcement of the next one and the version in force."""
+    about: dict[str, Any] = {"time_us": 1, "cause": Cause(line=1), "instrument": "X", "parameters": 1}
+    rates: dict[str, Any] = {"announcement": "X|v1|1", "old_rate": "0", "new_rate": "0.05"}
+    rehearsed: dict[str, Any] = dict.fromkeys(("would_call_notional", "would_liquidate_notional"), "0")
+    said = [
+        InstrumentChanged(id=f"0-{RISK_PARAMETERS}-1", **about, version=1, previous_version=None),
+        RequirementAnnounced(
+            id=f"0-{RISK_PARAMETERS}-2", **about, **rates, **rehearsed, version=1, effective_us=9,
+            would_call=0, would_liquidate=0,
+        ),
+        RequirementChanged(id=f"0-{RISK_PARAMETERS}-3", **about, **rates),
+    ]  # fmt: skip
+    for decision in said:
+        desk.decision(decision, topic=RISK_PARAMETERS)
+    row = orjson.loads(desk.instruments[0, "X"])
+    assert (row["changed"]["version"], row["announced"]["effective_us"]) == (1, 9)
+    assert row["requirement"]["new_rate"] == "0.05"
 
 
 @pytest.mark.parametrize(
