@@ -5,13 +5,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ringfence import judge, rehearsal
 from ringfence.explain import explain_position
-from ringfence.index import TriggerIndex
 from ringfence.invariants import i8_snapshot_is_the_state
 from ringfence.scales import ONE
 from ringfence.snapshot import restore, snapshot
+from ringfence.state import Rise
 from ringfence.volatility import VolatilityRules, read_volatility
 from ringfence_schemas.frames import Settings
 from ringfence_schemas.inputs import Volatility
@@ -275,73 +276,35 @@ def test_everything_measured_and_announced_is_in_the_digest_and_in_a_snapshot() 
     assert len(digests) == 4
 
 
-# -------------------------------------------------------------------------------------------------- what it costs
-
-
-def crowd(size: int, **options: Any) -> Desk:
-    """A desk with so many longs at 100 whose margin grows from 10 to 90 and that are called at twice the requirement;
-    they are open, the rate is 0, and the price has stood still.
-    """
-    stated = LAST_CHANGE | {"hold_us": 10 * SECOND_US}
-    desk = Desk(volatility=stated, margin_call_levels=["2"], tiers=tiers(("0", "0.01")), **options)
-    for number in range(size):
-        desk.deposit(f"a{number:04}", "100")
-        desk.buy(f"a{number:04}", "1", "100", margin=str(10 + 80 * number // size))
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("price", 1),
+        ("variance", 1),
+        ("boundary_us", 1),
+        ("fall", (1, 2)),
+        ("rises", [Rise(9 * SECOND_US, 1, "X|v1|1")]),
+    ],
+)
+def test_whatever_is_measured_alone_makes_another_digest(field: str, value: object) -> None:
+    """Two engines that differ in one measured value will decide differently some day, and their digests differ now."""
+    desk = Desk(volatility=LAST_CHANGE)
     desk.tick("100", time_us=SECOND_US)
-    return desk
+    digest = desk.fold.digest()
+    setattr(desk.book.sampling, field, value)
+    desk.book.dirty = True
+    assert desk.fold.digest() != digest
 
 
-@pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often a bucket is entered in the index, judged, and tried in a rehearsal."""
-    done: Counter[str] = Counter()
-
-    def counting(owner: Any, name: str) -> None:
-        original = getattr(owner, name)
-
-        def counted(*arguments: Any) -> Any:
-            done[name] += 1
-            return original(*arguments)
-
-        monkeypatch.setattr(owner, name, counted)
-
-    counting(TriggerIndex, "place")
-    counting(judge, "judge")
-    counting(rehearsal, "_standing")
-    return done
+def test_the_rate_in_force_is_in_the_digest() -> None:
+    """Everything else alike, another rate is another state."""
+    desk = Desk(volatility=LAST_CHANGE)
+    digest = desk.fold.digest()
+    desk.book.rules, desk.book.dirty = desk.book.rules.at_rate(1), True
+    assert desk.fold.digest() != digest
 
 
-@pytest.mark.parametrize("size", [50, 200])
-def test_a_change_of_the_rate_touches_only_whom_it_moves(size: int, work: Counter[str]) -> None:
-    """At 92 the rate of 8 per cent, 7.36 each, calls those with at most 14.72 and liquidates those with at most 7.36:
-    the rehearsal tries just these, and the change judges just them and enters those it called, whatever the number of
-    the others.
-    """
-    desk = crowd(size)
-    equities = [2 + 80 * number // size for number in range(size)]
-    liquidated, called = sum(equity <= 7.36 for equity in equities), sum(7.36 < equity <= 14.72 for equity in equities)
-    assert 0 < liquidated < called < size // 5
-    work.clear()
-    (announced,) = desk.tick("92", time_us=2 * SECOND_US)
-    assert (announced["would_call"], announced["would_call_notional"]) == (called, str(92 * called))
-    assert (announced["would_liquidate"], announced["would_liquidate_notional"]) == (liquidated, str(92 * liquidated))
-    assert work == {"_standing": called + liquidated}
-    work.clear()
-    said = Counter(told(desk.tick("92", time_us=3 * SECOND_US)))
-    assert said == {"requirement_changed": 1, "called": called, "liquidation_started": liquidated} | {
-        "liquidation_order": liquidated
-    }
-    assert work == {"judge": called + liquidated, "place": called}
-
-
-def test_under_basis_entry_a_change_enters_the_instrument_once(work: Counter[str]) -> None:
-    """Maintenance stands with the key there: the rehearsal tries everybody, and the change enters everybody."""
-    desk = crowd(50, maintenance={"basis": "entry"})
-    (_, announced) = desk.tick("92", time_us=2 * SECOND_US)
-    assert work["_standing"] == 50
-    work.clear()
-    desk.tick("92", time_us=3 * SECOND_US)
-    assert work["place"] == 50 + announced["would_call"]
+# ---------------------------------------------------------------------------------------------- index, explanations
 
 
 def test_who_waits_for_the_way_back_up_is_found_when_the_rate_falls() -> None:
@@ -356,26 +319,50 @@ def test_who_waits_for_the_way_back_up_is_found_when_the_rate_falls() -> None:
     assert desk.position("ann")["maintenance_rate"] == "0.05"
 
 
-@pytest.mark.parametrize("options", [{"maintenance": {"basis": "entry"}}, {"tier_mode": "whole"}, {}])
-@pytest.mark.parametrize("contract", ["linear", "inverse"])
-def test_steep_rates_miss_nobody(options: Json, contract: str) -> None:
-    """At a rate of a half twice the requirement grows as fast as a position: through rises, falls, leaps of price and
-    funding everybody stands, after every step, where a scan says; the desk watches.
+KINDS = ("tick", "tick", "tick", "tick", "funding", "add_margin", "remove_margin", "trade")
+acts = st.tuples(st.sampled_from(KINDS), st.integers(0, 5), st.integers(1, 60), st.booleans())
+
+
+@given(
+    options=st.fixed_dictionaries({
+        "contract": st.sampled_from(["linear", "inverse"]),
+        "tier_mode": st.sampled_from(["marginal", "whole"]),
+        "maintenance": st.sampled_from([{"basis": "mark"}, {"basis": "mark"}, {"basis": "entry"}]),
+        "tiers": st.sampled_from([tiers(("0", "0.05")), tiers(("0", "0.02"), ("300", "0.3"), ("900", "0.6"))]),
+    }),
+    stated=st.fixed_dictionaries({
+        "multiplier": st.sampled_from(["0.5", "2"]),
+        "lambda": st.sampled_from(["0", "0.7"]),
+        "notice_us": st.sampled_from([0, 1, 3 * SECOND_US]),
+        "hold_us": st.sampled_from([0, 4 * SECOND_US]),
+        "floor": st.sampled_from(["0", "0.08"]),
+    }),
+    acts=st.lists(acts, min_size=10, max_size=40),
+)  # fmt: skip
+def test_the_index_finds_whom_a_scan_finds(options: Json, stated: Json, acts: list[tuple[str, int, int, bool]]) -> None:
+    """At rates at which three times the requirement grows faster than a position, for both sides, through rises, falls,
+    leaps of price and funding, everybody stands after every step where a scan of all positions says.
     """
-    stated = LAST_CHANGE | {"notice_us": 1, "multiplier": "2", "lambda": "0.3"}
-    desk = Desk(volatility=stated, margin_call_levels=["3", "1.5"], contract=contract, price_tick="0.1", **options)
-    desk.tick("100", time_us=SECOND_US)
-    for number in range(8):
+    desk = Desk(
+        volatility=LAST_CHANGE | stated, margin_call_levels=["3", "1.5"], recover="0.1", price_tick="0.1", **options
+    )
+    desk.tick("20", time_us=SECOND_US)
+    worth = 1 if options["contract"] == "linear" else 400
+    for number in range(6):
         desk.deposit(f"a{number}", "9000")
-        quantity = str((5 + 9 * number) * (1 if contract == "linear" else 100))
         fill = desk.buy if number % 2 else desk.sell
-        fill(f"a{number}", quantity, "100", margin=str(80 * (number + 1)), time_us=SECOND_US)
-    prices = ("120", "118", "60", "61", "150", "149", "149", "20", "20", "20", "300", "299", "299", "299")
-    for at, price in enumerate(prices, 2):
-        desk.tick(price, time_us=at * SECOND_US)
-        desk.funding("0.01" if at % 2 else "-0.02", time_us=at * SECOND_US + 1)
-        desk.command("add_margin", f"a{at % 8}", amount="25", time_us=at * SECOND_US + 1)
-        desk.tick(price, time_us=at * SECOND_US + 2)
+        fill(f"a{number}", str((5 + 9 * number) * worth), "20", margin=str(80 * (number + 1)))
+    for at, (kind, number, amount, up) in enumerate(acts, 2):
+        account, time_us = f"a{number}", at * SECOND_US
+        match kind:
+            case "tick":
+                desk.tick(str(amount * (20 if number == 5 else 1)), time_us=time_us)
+            case "funding":
+                desk.funding(("" if up else "-") + str(amount), price="0.05", time_us=time_us)
+            case "trade":
+                (desk.buy if up else desk.sell)(account, str(amount * worth), "20", time_us=time_us)
+            case _:
+                desk.command(kind, account, amount=str(amount * 5), time_us=time_us)
 
 
 def test_an_explanation_names_the_line_of_volatility() -> None:
