@@ -89,6 +89,7 @@ def outcomes_page() -> Iterator[str]:
     for struct in get_args(outcomes.Outcome):
         topic = topics.OUTCOME_TOPIC[struct]
         yield from section(struct, f"{'View' if topic in topics.VIEW_TOPICS else 'Decision'} on `{topic}`.")
+    yield from section(outcomes.LiquidationPriceMove)
     yield from section(outcomes.Cause)
 
 
@@ -196,7 +197,7 @@ def type_text(hint: Any) -> str:
     if origin is tuple:
         return f"[{', '.join(type_text(part) for part in arguments)}]"
     if issubclass(hint, Struct):
-        return f"[{title(hint)}](#{title(hint)})"
+        return f"[{title(hint)}](#{title(hint).replace(' ', '-')})"
     return {str: "string", int: "integer", bool: "boolean", NoneType: "null"}[hint]
 
 

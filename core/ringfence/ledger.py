@@ -133,6 +133,8 @@ class Ledger:
         """Bucket -> fees, in units."""
         asset = bucket.book.asset
         bucket.cash -= amount * bucket.book.rules.quantum
+        if bucket.shown is not None:
+            bucket.shown.fees += amount
         asset.fees = (asset.fees or 0) + amount
         if self.observer:
             self.observer(asset.name, bucket_name(bucket), "fees", amount, asset.decimals, "fee")

@@ -226,6 +226,8 @@ def charge_fee(state: State, bucket: Bucket, size: int, price: int, progress: Pr
     if fee:
         state.ledger.bucket_to_fund(bucket, fee, "liquidation_fee")
         progress.liquidation.fees += fee
+        if bucket.shown is not None:
+            bucket.shown.fees += fee
     return fee
 
 
@@ -341,6 +343,7 @@ def close(state: State, bucket: Bucket, result: str, wallet_before: int, size: i
         )
     calls.close_case(state, bucket)
     bucket.realised = bucket.funding_paid = bucket.put_in = bucket.taken_out = bucket.entry_price = 0
+    bucket.shown = None
     _end(bucket)
     book.index.remove(bucket)
     state.engine_changed(bucket)

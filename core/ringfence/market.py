@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringfence import liquidation, margin, mark, requirement
+from ringfence import attribution, liquidation, margin, mark, requirement
 from ringfence.hashing import digest_of
 from ringfence.judge import account_name, sweep
 from ringfence.mark_rules import Word
@@ -142,6 +142,8 @@ def put_in_force(state: State, book: Book, event: Instrument) -> None:
     )
     requirement.say_changed(state, book, before)
     mark.adopt(state, book)
+    if before.attribution and not book.rules.attribution:
+        attribution.forget(book)
     book.index.configure(book.rules)
     open_buckets = [bucket for bucket in book.buckets.values() if bucket.slot >= 0]
     for bucket in open_buckets:

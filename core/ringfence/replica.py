@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias, cast
 
+from ringfence.attribution import remember
 from ringfence.fills import prepare
 from ringfence.fold import Fold
 from ringfence.hashing import digest_of
@@ -213,7 +214,11 @@ class Replica:
                 continue  # an empty shell has never had a view
             key = f"{bucket.account.name}|{bucket.book.name}"
             hashed.append(f"{key!a}|{seq}|{1 if bucket.size else 0}".encode())
-            yield ViewRecord(POSITIONS, key, "position", seq, time_us, PositionView.of(bucket) if bucket.size else None)
+            view = None
+            if bucket.size:
+                between = remember(bucket) if bucket.book.rules.attribution else None
+                view = PositionView.of(bucket, between)
+            yield ViewRecord(POSITIONS, key, "position", seq, time_us, view)
         for account, name in sorted(state.touched_wallets):
             key = f"{account}|{name}"
             hashed.append(f"{key!a}|{seq}".encode())

@@ -99,6 +99,8 @@ class Rules:
     """Requirements are taken of the notional at the entry price, not at the mark."""
     halted: bool
     """No liquidation starts."""
+    attribution: bool
+    """Views say why the liquidation price moved."""
     expiry_us: int | None
     """From this engine time on positions are only to be closed; None: never."""
     call_levels: tuple[int, ...]
@@ -172,11 +174,6 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
     _check_floors(event.tiers)
     long, short = (_side(event, sign * contract.sign, side, added, money_one) for sign, side in _SIDES)
     max_leverages = tuple(_max_leverage(tier, row) for row, tier in enumerate(event.tiers, 1))
-    default_leverage = _optional(event.default_leverage, ONE)
-    if max_leverages[0] is not None and default_leverage > max_leverages[0]:
-        raise InvalidInstrument(
-            f"default_leverage {event.default_leverage} exceeds max_leverage {event.tiers[0].max_leverage} of tier 1"
-        )
     initial_rates = tuple(_initial_rate(tier, row) for row, tier in enumerate(event.tiers, 1))
     price_tick, call_levels, strict = units[event.price_tick] * ONE, _call_levels(event), event.trigger == "below"
     tick_digits, tick_decimals = _mantissa(units[event.price_tick])
@@ -208,10 +205,11 @@ def build_rules(event: Instrument, asset_decimals: int) -> Rules:
         volatility_rate=0,
         max_leverages=max_leverages,
         initial_rates=initial_rates,
-        default_leverage=default_leverage,
+        default_leverage=_default_leverage(event, max_leverages[0]),
         strict=strict,
         entry_basis=entry_basis,
         halted=bool(event.halted),
+        attribution=bool(event.attribution),
         expiry_us=event.expiry_us,
         call_levels=call_levels,
         recover=_recover(event),
@@ -348,6 +346,15 @@ def _max_leverage(tier: Tier, row: int) -> int | None:
     if tier.max_leverage is not None and units[tier.max_leverage] <= 0:
         raise InvalidInstrument(f"tier {row}: max_leverage {tier.max_leverage} must be above 0")
     return None if tier.max_leverage is None else units[tier.max_leverage]
+
+
+def _default_leverage(event: Instrument, most: int | None) -> int:
+    leverage = _optional(event.default_leverage, ONE)
+    if most is not None and leverage > most:
+        raise InvalidInstrument(
+            f"default_leverage {event.default_leverage} exceeds max_leverage {event.tiers[0].max_leverage} of tier 1"
+        )
+    return leverage
 
 
 def _initial_rate(tier: Tier, row: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from ringfence.mark import choose_way, watch
 from ringfence.mark_rules import Word
 from ringfence.rules import Rules, build_rules
 from ringfence.shard_state import State
-from ringfence.state import Account, Asset, Book, Bucket, Guard, Liquidation, Quarantine, Rise, Sampling
+from ringfence.state import Account, Asset, Book, Bucket, Guard, Liquidation, Quarantine, Rise, Sampling, Shown
 from ringfence_schemas.frames import Settings
 from ringfence_schemas.inputs import Instrument, encode_input
 from ringfence_schemas.reading import decode_input
@@ -58,6 +58,7 @@ _BUCKET: Final = (
     "posted",
 )
 _LIQUIDATION: Final = ("number", "step", "ordered", "filled", "deadline_us", "fees", "waiting", "whole", "passed_over")
+_SHOWN: Final = Shown.__slots__
 _SAMPLING: Final = ("price", "variance", "boundary_us", "rises", "fall")
 _COUNTS: Final = ("inputs", "applied", "already_applied", "refused")
 
@@ -93,18 +94,17 @@ def _book_content(book: Book) -> dict[str, Any]:
         "values": _values(book, _BOOK),
         "sources": [(source, *last) for source, last in book.sources.items()],
         "volatility": book.sampling and (book.rules.volatility_rate, *_values(book.sampling, _SAMPLING)),
-        "buckets": [
-            (
-                bucket.account.name,
-                _values(bucket, _BUCKET),
-                bucket.liquidation and _values(bucket.liquidation, _LIQUIDATION),
-            )
-            for bucket in book.buckets.values()
-        ],
+        "buckets": [_bucket_content(bucket) for bucket in book.buckets.values()],
     }
     if book.guard is not None or book.quarantines:
         content["mark"] = [book.quarantines, book.guard and _guard_content(book.guard)]
     return content
+
+
+def _bucket_content(bucket: Bucket) -> list[Any]:
+    run, shown = bucket.liquidation, bucket.shown
+    content = [bucket.account.name, _values(bucket, _BUCKET), run and _values(run, _LIQUIDATION)]
+    return content if shown is None else [*content, _values(shown, _SHOWN)]
 
 
 def _guard_content(guard: Guard) -> list[Any]:
@@ -178,9 +178,11 @@ def _restore_book(state: State, content: dict[str, Any]) -> None:
         if guarded:
             _restore_guard(state, book, guarded)
     choose_way(book)
-    for account, values, running in content["buckets"]:
+    for account, values, running, *shown in content["buckets"]:
         bucket = book.buckets[account] = Bucket(state.accounts[account], book)
         _assign(bucket, _BUCKET, values)
+        if shown:
+            bucket.shown = Shown(*shown[0])
         if running:
             _restore_liquidation(state, bucket, running)
         elif bucket.size:

@@ -6,6 +6,7 @@ has its counter-entry.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ringfence.index import TriggerIndex
@@ -72,6 +73,27 @@ class Liquidation:
         """Its turn has come once, and it did not fit."""
 
 
+@dataclass(slots=True)
+class Shown:
+    """What a bucket's liquidation price rested on at its last view, and what it paid and was given since."""
+
+    liquidation_price: int | None
+    """As published, in price units: another version may have another grid."""
+    size: int
+    cash: int
+    """Money."""
+    entry_price: int
+    funding_index: int
+    drawn: int
+    """What funding had taken from the wallet, as in `Bucket`."""
+    version: int
+    volatility_rate: int
+    fees: int = 0
+    """What the bucket paid as fees since, in units of the asset."""
+    transferred: int = 0
+    """What the account itself put in since, less what it took out, in units of the asset; not what its fills moved."""
+
+
 class Bucket:
     """One position of one account, with the collateral that stands behind it and nothing else.
 
@@ -99,6 +121,7 @@ class Bucket:
         "put_in",
         "realised",
         "returned",
+        "shown",
         "size",
         "slot",
         "taken_out",
@@ -136,6 +159,10 @@ class Bucket:
         """A judgement or a timer changed the bucket since the account's own last input on it."""
         self.overlay = 0
         """Term of the state digest while the engine's changes, or a status, stand beyond the account's own chain."""
+        self.shown: Shown | None = None
+        """What stood at its last view; None where views do not say why the liquidation price moved, and before the
+        first one.
+        """
         self.posted = False
         """Whether money ever moved through it."""
         self.slot = -1

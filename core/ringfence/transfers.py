@@ -72,8 +72,15 @@ def _deposit_to_bucket(state: State, event: Deposit, instrument: str) -> Touched
     bucket = open_bucket(state, event.account, instrument)
     amount = in_units(event.amount, book.asset.decimals)
     state.ledger.deposit_to_bucket(bucket, amount)
+    _note(bucket, amount)
     liquidation.try_cure(state, bucket)
     return Touched(book.asset, bucket)
+
+
+def _note(bucket: Bucket, amount: int) -> None:
+    """Remember for the next view, if it says why the liquidation price moved, what the account itself put in."""
+    if bucket.shown is not None:
+        bucket.shown.transferred += amount
 
 
 def apply_withdrawal(state: State, event: Withdrawal) -> Touched:
@@ -100,6 +107,7 @@ def apply_add_margin(state: State, event: AddMargin) -> Touched:
     if amount > held:
         raise refusal("insufficient_wallet", f"{event.amount} {asset.name} asked, {_text(held, asset)} held")
     state.ledger.fund_bucket(bucket, amount, "add_margin")
+    _note(bucket, amount)
     liquidation.try_cure(state, bucket)
     return Touched(asset, bucket)
 
@@ -117,6 +125,7 @@ def apply_remove_margin(state: State, event: RemoveMargin) -> Touched:
     if amount > spare:
         raise refusal("not_removable", f"{event.amount} {asset.name} asked, max_removable is {_text(spare, asset)}")
     state.ledger.release(bucket, amount, "remove_margin")
+    _note(bucket, -amount)
     return Touched(asset, bucket)
 
 
@@ -145,6 +154,7 @@ def apply_set_leverage(state: State, event: SetLeverage) -> Touched:
         state.ledger.fund_bucket(bucket, moved, "rebalance")
     elif moved < 0:
         state.ledger.release(bucket, -moved, "rebalance")
+    _note(bucket, moved)
     return Touched(book.asset, bucket)
 
 

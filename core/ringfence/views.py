@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from ringfence import margin
+from ringfence.attribution import Between, moves
 from ringfence.figures import decimal, price, ratio
 from ringfence.rules import Rules
 from ringfence.scales import MONEY_DECIMALS, ONE
@@ -38,10 +39,12 @@ class PositionView(NamedTuple):
     hash: bytes
     next_cost: int | None
     """What the last funding would cost the bucket if it came once more, money; None: there has been none."""
+    between: Between | None
+    """What changed since the view before, where this one says why the liquidation price moved."""
 
     @classmethod
-    def of(cls, bucket: Bucket) -> PositionView:
-        """Take the view of a bucket as it stands."""
+    def of(cls, bucket: Bucket, between: Between | None = None) -> PositionView:
+        """Take the view of a bucket as it stands; `between` is what changed since the view before."""
         account, book = bucket.account, bucket.book
         return cls(
             account.name,
@@ -60,6 +63,7 @@ class PositionView(NamedTuple):
             account.sequence,
             account.hash,
             None if book.funding_payment is None else margin.funding_cost(bucket, book.funding_payment),
+            between,
         )
 
     @property
@@ -118,6 +122,7 @@ class PositionView(NamedTuple):
             liquidation_price_after_funding=ABSENT
             if self.next_cost is None
             else _price_at(crossings[-1].point(size, cost + self.next_cost, start, required), rules),
+            liquidation_price_moves=ABSENT if self.between is None else moves(self.between, rules, mark),
         )
 
     def _marked(self, mark: int, cost: int, held: tuple[int, int]) -> Marked:

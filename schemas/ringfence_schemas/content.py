@@ -19,7 +19,7 @@ Canonical = Callable[[Any], Any]
 
 _SEPARATOR = "\x1f"
 _NOTHING_RARE = (None,) * 5
-_ADDED = frozenset({("Liquidation", "throttle"), ("Mark", "weights")})
+_ADDED = frozenset({("Liquidation", "throttle"), ("Mark", "weights"), ("instrument", "attribution")})
 """Fields that the contract got later, left out where they are absent: so what was sent before keeps its content."""
 
 

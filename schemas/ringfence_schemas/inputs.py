@@ -138,6 +138,8 @@ class Instrument(Event, frozen=True, tag="instrument"):
     volatility: Volatility | None = None
     expiry_us: TimeMicroseconds | None = None
     halted: bool | None = None
+    attribution: bool | None = None
+    """Whether views of its positions say why the liquidation price moved."""
     effective_us: TimeMicroseconds | None = None
 
 

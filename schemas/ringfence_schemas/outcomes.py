@@ -2,8 +2,8 @@
 
 Numbers are canonical decimal text (`ringfence_schemas.decimals.decimal_text`), or None where the mark they need is
 missing; counts and times are integers.  Fields that do not apply are printed as null, so that every outcome of a type
-has the same fields; only the members of `Cause`, `MarginCall.uncertain` and `Position.liquidation_price_after_funding`
-are left out when absent.
+has the same fields; only the members of `Cause`, `MarginCall.uncertain`, `Position.liquidation_price_after_funding` and
+`Position.liquidation_price_moves` are left out when absent.
 """
 
 from typing import Final, Literal
@@ -24,6 +24,7 @@ FlagReason = Literal["off_grid", "close_only", "excess", "above_max_leverage"]
 NoCallReason = Literal["not_configured", "gap", "parameter_change", "stale_then_fresh"]
 DiscardReason = Literal["contradicted", "superseded", "parameter_change", "settled"]
 LiquidationResult = Literal["restored", "cured", "closed", "taken_over", "settled"]
+MoveCause = Literal["parameter", "volatility", "mark", "funding", "fee", "transfer", "fill"]
 
 
 class Cause(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -43,6 +44,14 @@ class Decision(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
     id: str
     time_us: int
     cause: Cause
+
+
+class LiquidationPriceMove(Struct, frozen=True, gc=False):
+    """One step of a liquidation price between two views of a position, and what caused it; null: no price at all."""
+
+    cause: MoveCause
+    from_price: CanonicalDecimal | None
+    to_price: CanonicalDecimal | None
 
 
 class InstrumentDecision(Decision, frozen=True, gc=False, kw_only=True):
@@ -366,6 +375,10 @@ class Position(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", ta
     hash: str
     liquidation_price_after_funding: CanonicalDecimal | UnsetType | None = UNSET
     """The liquidation price if the instrument's last funding came once more; absent until there has been one."""
+    liquidation_price_moves: list[LiquidationPriceMove] | UnsetType = UNSET
+    """From the liquidation price of the view before to this one, in the order of the causes; absent in the first view
+    of a position, and always where the instrument does not ask for `attribution`.
+    """
 
 
 class Wallet(Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="wallet"):

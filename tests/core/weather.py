@@ -135,6 +135,7 @@ def instruments(draw: st.DrawFn, name: str) -> Json:
         "release_on_reduce": one(None, "none"),
         "funding_payer": one(None, "free_balance_first"),
         "volatility": draw(st.sampled_from(VOLATILITIES)),
+        "attribution": one(True, None),
         "fees": one(None, {"taker": "0.0005"}),
         "time_us": 1,
     }
@@ -407,6 +408,7 @@ class Forecast:
             document["mark"] = MARKS[(move.first + move.second) % len(MARKS)]
         volatilities = (document.get("volatility"), document.get("volatility"), *VOLATILITIES)
         document["volatility"] = volatilities[(move.second + move.third) % len(volatilities)]
+        document["attribution"] = (True, True, True, None)[(move.first + move.third) % 4]
         document["effective_us"] = (None, self.time_us + 5, self.time_us + 2_000_000)[move.third % 3]
         document["time_us"] = self.time_us
         return plain(document)

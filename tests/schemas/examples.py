@@ -33,6 +33,7 @@ from ringfence_schemas.outcomes import (
     InstrumentChanged,
     LiquidationCompleted,
     LiquidationOrder,
+    LiquidationPriceMove,
     LiquidationProgress,
     LiquidationStarted,
     MarginCall,
@@ -119,6 +120,7 @@ INSTRUMENT = Instrument(
     ),
     expiry_us=1893456000000000,
     halted=False,
+    attribution=True,
     effective_us=2000000,
 )
 
@@ -394,6 +396,10 @@ OUTCOMES: tuple[Outcome, ...] = (
         sequence=9,
         hash="ab" * 16,
         liquidation_price_after_funding="63582",
+        liquidation_price_moves=[
+            LiquidationPriceMove("funding", None, "63582.4"),
+            LiquidationPriceMove("fee", "63582.4", "63582.1"),
+        ],
     ),
     Wallet(account="alice", asset="USDT", balance="1370"),
 )

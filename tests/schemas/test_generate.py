@@ -111,8 +111,8 @@ def test_every_reference_in_the_asyncapi_document_leads_somewhere() -> None:
 
 
 def test_an_outcome_has_all_its_fields_whether_they_apply_or_not() -> None:
-    """Null is printed, so that a reader need not tell absent from unknown; only two fields are left out."""
+    """Null is printed, so that a reader need not tell absent from unknown; only three fields are left out."""
     for outcome in OUTCOMES:
         assert set(json.loads(encode(outcome))) == set(schema_of(type(outcome))["properties"])
         optional = set(schema_of(type(outcome))["properties"]) - set(schema_of(type(outcome))["required"])
-        assert optional <= {"uncertain", "liquidation_price_after_funding"}
+        assert optional <= {"uncertain", "liquidation_price_after_funding", "liquidation_price_moves"}

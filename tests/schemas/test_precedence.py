@@ -83,6 +83,7 @@ CHOICES = {
     "release_on_reduce",
     "funding_payer",
     "halted",
+    "attribution",
     "side",
     "result",
     "rebalance",

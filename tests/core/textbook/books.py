@@ -102,6 +102,7 @@ class Books:
         asset = self.markets[position.instrument].terms.settle_asset
         self.ledger.post(bucket(position), receiver, asset, amount)
         position.collateral -= amount
+        position.fees += amount
         if position.liquidation is not None:
             position.liquidation.fees += amount
 

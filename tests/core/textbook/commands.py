@@ -31,6 +31,7 @@ def deposit(venue: "Venue", event: "Event") -> None:
     check_decimals(venue, asset, amount)
     books.ledger.post("external", f"bucket|{account}|{event['instrument']}", asset, amount)
     position.put(amount)
+    position.transferred += amount
     venue.ladder.cure(position)
     venue.ladder.judge(position)
 
@@ -68,6 +69,7 @@ def add_margin(venue: "Venue", event: "Event") -> None:
     if venue.books.wallet(event["account"], market.terms.settle_asset) < amount:
         raise Refused("insufficient_wallet")
     venue.books.commit(position, amount)
+    position.transferred += amount
     venue.ladder.cure(position)
     venue.ladder.judge(position)
 
@@ -86,6 +88,7 @@ def remove_margin(venue: "Venue", event: "Event") -> None:
     if amount > greatest:
         raise Refused("not_removable")
     venue.books.release(position, amount)
+    position.transferred -= amount
     venue.ladder.judge(position)
 
 
@@ -118,6 +121,7 @@ def set_leverage(venue: "Venue", event: "Event") -> None:
         books.commit(position, move)
     elif move < 0:
         books.release(position, -move)
+    position.transferred += move
     venue.ladder.judge(position)
 
 

@@ -93,6 +93,9 @@ def activate(venue: "Venue", market: Market, terms: Terms) -> None:
     venue.decide("instrument_changed", None, terms.instrument, **changed)
     tell(venue, previous, market.terms)
     feeds.adopt(venue, market)
+    if not terms.document.get("attribution"):
+        for position in venue.books.positions_of(terms.instrument):
+            position.told = None
 
 
 def advance_market(venue: "Venue", market: Market, time_us: int) -> None:
@@ -251,6 +254,7 @@ def funding(venue: "Venue", event: "Event") -> None:
         paid = from_wallet(venue, position, per_unit)
         position.settle_funding(per_unit)
         venue.books.commit(position, paid)
+        position.drawn += paid
     if market.mark is not None:
         judge_all(venue, name)
 

@@ -35,6 +35,14 @@ class Position:
     level: Fraction | None = None
     case_id: str | None = None
     liquidation: "Liquidation | None" = None
+    fees: Fraction = Fraction(0)
+    """What the bucket ever paid as fees."""
+    drawn: Fraction = Fraction(0)
+    """What funding ever took from the wallet."""
+    transferred: Fraction = Fraction(0)
+    """What its holder ever put in, less what the holder took out, fills apart."""
+    told: "Told | None" = None
+    """What stood at its last view."""
 
     @property
     def side(self) -> int:
@@ -197,6 +205,17 @@ class Position:
                 return first_change(near, far, satisfied)[0] * tick
             found = far if back else None
         return None if found is None else found * tick
+
+
+@dataclass
+class Told:
+    """What stood at a view."""
+
+    price: str | None
+    position: Position
+    funding_index: Fraction
+    version: int
+    rate: Fraction | None
 
 
 @dataclass
