@@ -15,7 +15,7 @@ from ringfence_schemas.inputs import encode_input
 from ringfence_schemas.reading import decode_input
 from ringfence_schemas.topics import INPUT_TOPICS
 from tests.core.desk import instrument, tiers
-from tests.core.engines import Json, TextbookEngine
+from tests.core.engines import FoldEngine, Json, TextbookEngine
 from tests.core.test_determinism import topic_of
 from tests.core.test_properties import encoded, stream, weather
 from tests.core.textbook.attribution import tell
@@ -392,6 +392,20 @@ def test_apart_from_what_is_asked_for_views_are_the_same_to_the_byte(world: list
                 assert record.value.partition(b',"' + MOVES.encode())[0].rstrip(b"}") == (other.value or b"").rstrip(
                     b"}"
                 )
+
+
+@weather
+@given(world=worlds(), drawn=moves, sizes=st.lists(st.integers(1, 9), max_size=60))
+def test_the_digest_is_that_of_the_inputs_whatever_the_frames(
+    world: list[Json], drawn: list[Move], sizes: list[int]
+) -> None:
+    """What stood at the last view depends on the frames, and is not in it: a fold without any has the same."""
+    inputs, frames, without = stream(world, drawn), Frames(), FoldEngine()
+    for batch in cut(inputs, sizes):
+        frames.fold(*batch)
+        for line in batch:
+            without.apply(line)
+        assert frames.replica.digest() == without.fold.digest()
 
 
 def test_an_instrument_that_does_not_ask_has_the_content_that_it_had() -> None:
