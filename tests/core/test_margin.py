@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ringfence import figures, margin
+from ringfence import figures, margin, solutions
 from ringfence.rules import build_rules
 from ringfence.scales import ONE, PRICE_LIMIT, PRICE_ONE
 from ringfence.state import Account, Asset, Book, Bucket
@@ -125,18 +125,18 @@ cases = st.builds(
 )
 
 
-def value(bucket: Bucket, price: int) -> Fraction:
+def value(bucket: Bucket, price: int | Fraction) -> Fraction:
     """What one unit of size is worth at a price, in price units."""
     inverse = bucket.book.rules.event.contract == "inverse"
-    return Fraction(-(PRICE_ONE**2), price) if inverse else Fraction(price)
+    return -(PRICE_ONE**2) / Fraction(price) if inverse else Fraction(price)
 
 
-def equity(bucket: Bucket, price: int) -> Fraction:
+def equity(bucket: Bucket, price: int | Fraction) -> Fraction:
     """What the bucket is worth at a price, money."""
     return bucket.cash + bucket.size * (value(bucket, price) - bucket.book.funding_index)
 
 
-def maintenance(bucket: Bucket, price: int, size: int) -> Fraction:
+def maintenance(bucket: Bucket, price: int | Fraction, size: int) -> Fraction:
     """What a size of its side must hold at a price, money: in mode `marginal` the greatest of the lines, else that of
     the tier, and what volatility asks for, if that is more.
     """
@@ -206,6 +206,22 @@ def test_a_trigger_price_is_the_one_that_walking_the_grid_finds(case: Case) -> N
         point = crossing.point(size, margin.cost(bucket), start, required)
         expected = walked(bucket, ratio, strict=strict)
         assert (None if point is None else point * rules.price_tick) == expected, ratio
+
+
+@given(case=cases)
+@example(case=Case(TABLES[2], -3, "60"))
+@example(case=Case(TABLES[2], 3, "60", contract="inverse"))
+@example(case=Case(JUMPS[0], -3, "60", mode="whole", basis="entry"))
+def test_equity_is_maintenance_at_the_price_that_a_line_was_solved_for(case: Case) -> None:
+    """Before it is rounded to the grid the liquidation price solves its equation, exactly, where its tier reaches."""
+    bucket = case.bucket()
+    for step in solutions.crossing(bucket):
+        price = Fraction(step.exact) * PRICE_ONE
+        tiers = bucket.book.rules.side(bucket.size)
+        notional = abs(bucket.size * value(bucket, price)) if price > 0 else Fraction(-1)
+        tier = sum(floor <= notional for floor in tiers.floors)
+        if step.name.endswith(f"tier {tier}") or (price > 0 and case.basis == "entry"):
+            assert equity(bucket, price) == maintenance(bucket, price, bucket.size)
 
 
 @given(case=cases.filter(lambda case: case.mark is not None))
