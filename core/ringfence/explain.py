@@ -97,7 +97,10 @@ def _explain_start(started: LiquidationStarted, now: Judged) -> Explanation:
 
 
 def _explain_order(order: LiquidationOrder, now: Judged) -> Explanation:
-    """The quantity is right if it restores the position and one step less does not."""
+    """The quantity is right if it restores the position and one step less does not.
+
+    A single step has nothing less beside it: what waited for the throttle may need none at the price of its release.
+    """
     bucket, rules, run = now.bucket, now.rules, now.bucket.liquidation
     assert run is not None
     steps = (*formulas.judgement(now), *formulas.bankruptcy(order, now))
@@ -105,9 +108,12 @@ def _explain_order(order: LiquidationOrder, now: Judged) -> Explanation:
     if run.ordered == abs(bucket.size):
         note = "It is for the whole position: no part of it restores the position, or none is to be tried."
         return Explanation(formulas.given(bucket), steps, (liquidated,), (note,))
-    parts = (run.ordered, run.ordered - rules.size_of(rules.quantity_step))
+    step = rules.size_of(rules.quantity_step)
+    parts = [part for part in (run.ordered, run.ordered - step) if part]
     conditions = (liquidated, *(formulas.restored(now, part) for part in parts))
     note = "It is the least multiple of the quantity step that restores the position."
+    if run.ordered == step:
+        note = "It is one quantity step, the least that is ordered, and restores the position."
     return Explanation(formulas.given(bucket), steps, conditions, (note,))
 
 
