@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from ringfence import figures, margin, numerals
+from ringfence.contracts import INVERSE
 from ringfence.formulas import Condition, Judged, Step, liquidated
 from ringfence.scales import ONE, PRICE_DECIMALS, PRICE_LIMIT, PRICE_ONE
 from ringfence.state import Bucket
@@ -73,8 +74,9 @@ def _solved(bucket: Bucket, cost: int, told: tuple[str, str], price: int) -> Sol
     at = Judged(bucket, price)
     tiers = at.rules.side(bucket.size)
     binding = at.line if at.maintenance else Line(at.tier, 0, 0)
-    lines = [binding, Line(at.tier, tiers.rates[at.tier], tiers.amounts[at.tier]), Line(None, tiers.least_rate, 0)]
-    for line in lines if tiers.least_rate else lines[:1]:
+    near = range(max(at.tier - 1, 0), min(at.tier + 2, len(tiers.rates)))
+    lines = [binding, *(Line(tier, tiers.rates[tier], tiers.amounts[tier]) for tier in near)]
+    for line in [*lines, Line(None, tiers.least_rate, 0)]:
         solved = _solved_on(line, at, cost, told)
         if solved is not None:
             return solved
@@ -87,7 +89,7 @@ def _solved_on(line: Line, at: Judged, cost: int, told: tuple[str, str]) -> Solv
     k, cum = figures.decimal(line.rate), numerals.money(line.amount, rules)
     slope, constant = at.sign * size * ONE - rules.contract.sign * line.rate * size, (cost - line.amount) * ONE
     if rules.contract.sign < 0:
-        top, bottom = -slope * PRICE_ONE * PRICE_ONE, constant
+        top, bottom = -slope * INVERSE, constant
         formula, numbers = (
             "(q + |q| * k) / (c + cum - q * F)",
             f"({at.q} + {at.size} * {k}) / ({cash} + {cum} - {at.q} * {index})",
@@ -98,10 +100,24 @@ def _solved_on(line: Line, at: Judged, cost: int, told: tuple[str, str]) -> Solv
             "(c + cum - q * F) / (|q| * k - q)",
             f"({cash} + {cum} - {at.q} * {index}) / ({at.size} * {k} - {at.q})",
         )
-    if not bottom or abs(top - at.price * bottom) >= rules.price_tick * abs(bottom):
+    if (
+        not bottom
+        or abs(top - at.price * bottom) >= rules.price_tick * abs(bottom)
+        or not _binds(line, at, top, bottom)
+    ):
         return None
     where = "of volatility" if line.tier is None else f"of tier {line.tier + 1}"
     return f"on the line {where}", formula, numbers, numerals.quotient(top, bottom, PRICE_DECIMALS)
+
+
+def _binds(line: Line, at: Judged, top: int, bottom: int) -> bool:
+    """Whether the line is what must be held at the price top / bottom, where it was solved: less than a tick from a
+    price of the grid, so above zero.
+    """
+    size, top, bottom = abs(at.bucket.size), abs(top), abs(bottom)
+    notional, per = (size * INVERSE * bottom, top) if at.rules.contract.sign < 0 else (size * top, bottom)
+    charged = max(0, notional * line.rate - line.amount * ONE * per)
+    return charged == at.rules.side(at.bucket.size).maintenance(notional, per)
 
 
 def _solved_at_edge(at: Judged) -> Solved | None:
@@ -109,7 +125,7 @@ def _solved_at_edge(at: Judged) -> Solved | None:
     rules, size = at.rules, abs(at.bucket.size)
     tiers, inverse = rules.side(at.bucket.size), rules.contract.sign < 0
     for tier, floor in enumerate(tiers.floors[at.tier : at.tier + 2], at.tier):
-        top, bottom = (size * PRICE_ONE * PRICE_ONE, floor) if inverse else (floor, size)
+        top, bottom = (size * INVERSE, floor) if inverse else (floor, size)
         if floor and abs(top - at.price * bottom) <= rules.price_tick * bottom:
             sides = (at.size, numerals.money(floor, rules)) if inverse else (numerals.money(floor, rules), at.size)
             formula, exact = "|q| / floor" if inverse else "floor / |q|", numerals.quotient(top, bottom, PRICE_DECIMALS)
