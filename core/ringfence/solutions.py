@@ -116,7 +116,7 @@ def _binds(line: Line, at: Judged, top: int, bottom: int) -> bool:
     """
     size, top, bottom = abs(at.bucket.size), abs(top), abs(bottom)
     notional, per = (size * INVERSE * bottom, top) if at.rules.contract.sign < 0 else (size * top, bottom)
-    charged = max(0, notional * line.rate - line.amount * ONE * per)
+    charged = notional * line.rate - line.amount * ONE * per
     return charged == at.rules.side(at.bucket.size).maintenance(notional, per)
 
 

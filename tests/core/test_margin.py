@@ -210,6 +210,7 @@ def test_a_trigger_price_is_the_one_that_walking_the_grid_finds(case: Case) -> N
 
 @given(case=cases)
 @example(case=Case(AMOUNTS[0], -3, "0", mode="given", volatility="0.02"))
+@example(case=Case(AMOUNTS[0], -1, "0", mode="given"))
 @example(case=Case(TABLES[2], -3, "60"))
 @example(case=Case(TABLES[2], 3, "60", contract="inverse"))
 @example(case=Case(JUMPS[0], -3, "60", mode="whole", basis="entry"))
