@@ -31,6 +31,12 @@ def money_up(money: int, rules: Rules, per: int = 1) -> str:
     return decimal_text(-(-money // (rules.quantum * per)), rules.asset_decimals)
 
 
+def notional_up(size: int, price: int, rules: Rules) -> str:
+    """The notional of an unsigned size at a price, towards plus infinity."""
+    worth, per = rules.contract.worth(size, price)
+    return money_up(abs(worth), rules, per)
+
+
 def scaled_up(scaled: int, rules: Rules, per: int = 1) -> str:
     """Scaled money over `per` at the asset's decimals, towards plus infinity."""
     return decimal_text(-(-scaled // (rules.scaled_quantum * per)), rules.asset_decimals)

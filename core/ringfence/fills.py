@@ -12,7 +12,7 @@ from ringfence import liquidation, margin
 from ringfence.hashing import digest_of
 from ringfence.ledger import Ledger
 from ringfence.rules import Rules
-from ringfence.scales import ONE, ceil_divide
+from ringfence.scales import ONE
 from ringfence.shard_state import State
 from ringfence.state import Bucket
 from ringfence_schemas.content import content_of
@@ -58,7 +58,9 @@ def apply_fill(state: State, bucket: Bucket, fill: Fill, quantity: int, price: i
     """Book a fill of `quantity` contracts (decimal) at `price` (price units); judging is left to the caller."""
     rules, before = bucket.book.rules, bucket.size
     size = quantity * rules.multiplier
-    fee = _fee(rules, fill, size, price)
+    worth, per = rules.contract.worth(size, price)
+    notional = abs(worth), per
+    fee = _fee(rules, fill, notional)
     if fill.side == "sell":
         size = -size
     bucket.posted = True
@@ -68,39 +70,39 @@ def apply_fill(state: State, bucket: Bucket, fill: Fill, quantity: int, price: i
     if rules.expiry_us is not None and rules.close_only(state.time_us) and (grows or abs(size) > abs(before)):
         _flag(state, bucket, fill, "close_only")
     if grows:
-        _increase(state, bucket, fill, size, price, fee)
+        _increase(state, bucket, fill, size, price, fee, notional)
         return
     progress = liquidation.begin_fill(state, bucket, fill, size) if bucket.liquidation else None
     after = before + size
     if after and (after > 0) != (before > 0):
         _reduce(state, bucket, -before, price, 0, fill, progress)
-        _increase(state, bucket, fill, after, price, fee)
+        worth, per = rules.contract.worth(after, price)
+        _increase(state, bucket, fill, after, price, fee, (abs(worth), per))
     else:
         _reduce(state, bucket, size, price, fee, fill, progress)
 
 
-def _fee(rules: Rules, fill: Fill, size: int, price: int) -> int:
-    """The fee in units of the asset: as stated, rounded up, else ceil(N(p) * fees.taker)."""
+def _fee(rules: Rules, fill: Fill, notional: tuple[int, int]) -> int:
+    """The fee in units of the asset: as stated, rounded up, else ceil(N(p) * fees.taker), N(p) a fraction of money."""
     if fill.fee is not None:
         return -(-units[fill.fee] // rules.unit)
-    if not rules.taker_fee:
-        return 0
-    worth, per = rules.contract.worth(size, price)
-    return ceil_divide(abs(worth) * rules.taker_fee, per * rules.scaled_quantum)
+    money, per = notional
+    return -(-money * rules.taker_fee // (per * rules.scaled_quantum))
 
 
 def _flag(state: State, bucket: Bucket, fill: Fill, reason: str) -> None:
     state.record_of(FillFlagged, bucket, fill_id=fill.fill_id, reason=reason)
 
 
-def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, fee: int) -> None:
+def _increase(
+    state: State, bucket: Bucket, fill: Fill, size: int, price: int, fee: int, notional: tuple[int, int]
+) -> None:
     """Open or grow: the fee from the wallet, the rest of it from the bucket; then collateral, as far as it goes."""
     book, ledger, before = bucket.book, state.ledger, bucket.size
     rules, wallets, account = book.rules, book.asset.wallets, bucket.account.name
     ledger.trade(bucket, size, price)
     bucket.size = after = before + size
-    contract = rules.contract
-    bucket.entry_price = contract.blended(before, bucket.entry_price, size, price) if before else price // ONE
+    bucket.entry_price = rules.contract.blended(before, bucket.entry_price, size, price) if before else price // ONE
     available = wallets.get(account, 0)
     if fee:
         paid = min(fee, available)
@@ -111,8 +113,8 @@ def _increase(state: State, bucket: Bucket, fill: Fill, size: int, price: int, f
             _charge_bucket(ledger, bucket, fee - paid)
     leverage = rules.default_leverage if bucket.leverage is None else bucket.leverage
     if fill.margin is None:
-        worth, per = contract.worth(size, price)
-        required = ceil_divide(abs(worth) * ONE, leverage * per * rules.quantum)
+        money, per = notional
+        required = -(-money * ONE // (leverage * per * rules.quantum))
     else:
         required = -(-units[fill.margin] // rules.unit)
     moved = min(required, available)

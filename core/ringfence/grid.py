@@ -104,7 +104,7 @@ class Crossing:
         return None if below < 1 else min(below, self.top)
 
 
-class Line(NamedTuple):
+class Band(NamedTuple):
     """One line of maintenance times r: it counts where the notional is from `floor` to below `ceiling`, money."""
 
     floor: int
@@ -119,7 +119,7 @@ class Line(NamedTuple):
 class Stretches:
     """The same for any contract, tier mode and basis: the condition holds on a few stretches of the grid."""
 
-    lines: tuple[Line, ...]
+    bands: tuple[Band, ...]
     at_entry: int
     """r under basis `entry`, where maintenance does not move with the price; else 0."""
     inverse: bool
@@ -131,17 +131,17 @@ class Stretches:
     def of(cls, tiers: SideTiers, ratio: int, price_tick: int, contract: Contract, *, strict: bool) -> Stretches:
         """Work out equity <= ratio * maintenance, or < if `strict`, under basis `mark`."""
         ceilings = [*tiers.floors[1:], None]
-        lines = [
-            Line(floor, ceiling, ratio * rate, ratio * amount * ONE)
+        bands = [
+            Band(floor, ceiling, ratio * rate, ratio * amount * ONE)
             for floor, ceiling, rate, amount in zip(tiers.floors, ceilings, tiers.rates, tiers.amounts, strict=True)
         ]
         if tiers.greatest:  # whichever line is crossed, the greatest is
-            lines = [line._replace(floor=0, ceiling=None) for line in lines]
+            bands = [band._replace(floor=0, ceiling=None) for band in bands]
         else:  # maintenance is not below zero
-            lines.append(Line(0, None, 0, 0))
+            bands.append(Band(0, None, 0, 0))
         if tiers.least_rate:  # at any notional, that of volatility too
-            lines.append(Line(0, None, ratio * tiers.least_rate, 0))
-        return cls(tuple(lines), 0, contract.sign < 0, strict, price_tick, _top(price_tick))
+            bands.append(Band(0, None, ratio * tiers.least_rate, 0))
+        return cls(tuple(bands), 0, contract.sign < 0, strict, price_tick, _top(price_tick))
 
     @classmethod
     def of_entry(cls, ratio: int, price_tick: int, contract: Contract, *, strict: bool) -> Stretches:
@@ -169,10 +169,10 @@ class Stretches:
             yield self._stretch(-cost * per * PRICE_ONE - self.at_entry * fixed, size * per * PRICE_ONE)
             return
         sign = -1 if self.inverse else 1
-        for line in self.lines:
-            low, high = self._stretch(line.amount - cost * PRICE_ONE, size * PRICE_ONE - sign * line.slope * abs(size))
-            if low <= high and (line.floor or line.ceiling is not None):
-                least, most = self._within(abs(size), line)
+        for band in self.bands:
+            low, high = self._stretch(band.amount - cost * PRICE_ONE, size * PRICE_ONE - sign * band.slope * abs(size))
+            if low <= high and (band.floor or band.ceiling is not None):
+                least, most = self._within(abs(size), band)
                 low, high = max(low, least), min(high, most)
             yield low, high
 
@@ -188,13 +188,13 @@ class Stretches:
             return max(ceil_divide(-right, -left * self.price_tick), 1), self.top
         return 1, self.top if right >= 0 else 0
 
-    def _within(self, size: int, line: Line) -> tuple[int, int]:
+    def _within(self, size: int, band: Band) -> tuple[int, int]:
         """Where the notional of an unsigned size is in the tier of a line."""
         if self.inverse:
-            least = 1 if line.ceiling is None else size * INVERSE // (line.ceiling * self.price_tick) + 1
-            return least, size * INVERSE // (line.floor * self.price_tick) if line.floor else self.top
-        most = self.top if line.ceiling is None else ceil_divide(line.ceiling, size * self.price_tick) - 1
-        return ceil_divide(line.floor, size * self.price_tick), most
+            least = 1 if band.ceiling is None else size * INVERSE // (band.ceiling * self.price_tick) + 1
+            return least, size * INVERSE // (band.floor * self.price_tick) if band.floor else self.top
+        most = self.top if band.ceiling is None else ceil_divide(band.ceiling, size * self.price_tick) - 1
+        return ceil_divide(band.floor, size * self.price_tick), most
 
 
 Trigger: TypeAlias = Crossing | Stretches

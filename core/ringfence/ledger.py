@@ -103,8 +103,8 @@ class Ledger:
 
     # -------------------------------------------------------------------------------------- fills and their fees
 
-    def trade(self, bucket: Bucket, size: int, price: int) -> int:
-        """A fill of signed size: c -= x*(V(p) - F), against `trading|I` (x*V) and `funding|I` (x*F).  Returns x*V."""
+    def trade(self, bucket: Bucket, size: int, price: int) -> None:
+        """A fill of signed size: c -= x*(V(p) - F), against `trading|I` (x*V) and `funding|I` (x*F)."""
         book = bucket.book
         rules = book.rules
         paid = rules.contract.cost(size, price, rules.quantum)
@@ -120,7 +120,6 @@ class Ledger:
             name, decimals = bucket_name(bucket), MONEY_DECIMALS + book.rules.extra_decimals
             self._either_way(book.asset.name, name, f"trading|{book.name}", paid, decimals, "fill")
             self._either_way(book.asset.name, f"funding|{book.name}", name, size * index, decimals, "fill")
-        return paid
 
     def fee_from_wallet(self, asset: Asset, account: str, amount: int) -> None:
         """Wallet -> fees, in units; a negative amount is a rebate and flows back."""

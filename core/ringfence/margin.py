@@ -27,10 +27,12 @@ class Standing(NamedTuple):
     per: int
 
 
-def standing(bucket: Bucket, mark: int) -> Standing:
-    """Return equity and maintenance margin at a mark."""
-    value = bucket.book.rules.value(mark, bucket.entry_price)
-    return Standing(equity(bucket, value), maintenance(bucket, value), value.per)
+def standing(bucket: Bucket, mark: int, rules: Rules | None = None) -> Standing:
+    """Return equity and maintenance margin at a mark, under the rules in force or those that are asked about."""
+    rules = rules or bucket.book.rules
+    value = rules.value(mark, bucket.entry_price)
+    required = rules.side(bucket.size).maintenance(abs(bucket.size) * value.basis, value.per)
+    return Standing(equity(bucket, value), required, value.per)
 
 
 def cost(bucket: Bucket) -> int:
@@ -53,11 +55,6 @@ def equity_at(bucket: Bucket, price: int) -> tuple[int, int]:
 def collateral(bucket: Bucket) -> tuple[int, int]:
     """W = c + q*(V(E) - F), equity without the unrealised profit: money over the second number."""
     return equity_at(bucket, bucket.entry_price * ONE)
-
-
-def maintenance(bucket: Bucket, value: Value) -> int:
-    """max(0, N(B)*k - cum, N(B)*the least rate), scaled money over `value.per`."""
-    return bucket.book.rules.side(bucket.size).maintenance(abs(bucket.size) * value.basis, value.per)
 
 
 def initial(rules: Rules, leverage: int, notional: int, tier: int) -> tuple[int, int]:

@@ -193,14 +193,13 @@ def _publish_quarantine(state: State, book: Book, guard: Guard, held: Quarantine
     newest_us = max(word.time_us for word in (held.word, *guard.words.values()))
     spared = book.rules.halted or rules.aged(newest_us, state.time_us)
     shadow = [] if spared else shadow_list(book, candidate)
-    worth, per = book.rules.contract.worth(sum(abs(bucket.size) for bucket in shadow), candidate)
     state.record(
         TickQuarantined,
         **_about(book, held),
         mark_price=figures.price(book.mark),
         candidate_price=figures.price(candidate),
         positions=len(shadow),
-        notional=figures.money_up(abs(worth), book.rules, per),
+        notional=figures.notional_up(sum(abs(bucket.size) for bucket in shadow), candidate, book.rules),
         accounts=[bucket.account.name for bucket in shadow[:SHADOW_LIMIT]],
     )
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ringfence import calls, margin
-from ringfence.figures import money_up
-from ringfence.margin import Standing
+from ringfence import calls
+from ringfence.figures import notional_up
+from ringfence.margin import liquidatable, standing
 from ringfence.rules import Rules
 from ringfence.state import Book, Bucket
 
@@ -29,16 +29,16 @@ def rehearse(book: Book, rules: Rules) -> dict[str, Any]:
     called: list[int] = []
     liquidated: list[int] = []
     for bucket in _concerned(book, rules, mark):
-        stands = _standing(bucket, mark, rules)
-        if margin.liquidatable(rules, stands) and not (rules.halted or book.stale):
+        stands = standing(bucket, mark, rules)
+        if liquidatable(rules, stands) and not (rules.halted or book.stale):
             liquidated.append(abs(bucket.size))
         elif calls.deeper(calls.deepest_level(rules, stands), bucket.level):
             called.append(abs(bucket.size))
     return {
         "would_call": len(called),
-        "would_call_notional": _notional(rules, sum(called), mark),
+        "would_call_notional": notional_up(sum(called), mark, rules),
         "would_liquidate": len(liquidated),
-        "would_liquidate_notional": _notional(rules, sum(liquidated), mark),
+        "would_liquidate_notional": notional_up(sum(liquidated), mark, rules),
     }
 
 
@@ -47,15 +47,3 @@ def _concerned(book: Book, rules: Rules, mark: int) -> Iterable[Bucket]:
     if rules.event is book.rules.event and not book.changed:
         return book.index.repriced(rules, mark, book.funding_index)
     return book.index.open_buckets()
-
-
-def _standing(bucket: Bucket, mark: int, rules: Rules) -> Standing:
-    """How a bucket would stand under other rules."""
-    value = rules.value(mark, bucket.entry_price)
-    required = rules.side(bucket.size).maintenance(abs(bucket.size) * value.basis, value.per)
-    return Standing(margin.equity(bucket, value), required, value.per)
-
-
-def _notional(rules: Rules, size: int, mark: int) -> str:
-    worth, per = rules.contract.worth(size, mark)
-    return money_up(abs(worth), rules, per)

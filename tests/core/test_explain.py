@@ -319,39 +319,38 @@ def test_an_inverse_requirement_at_the_entry_price_may_eat_up_all_there_is() -> 
     )
 
 
-def test_a_request_to_deleverage_shows_its_score_and_that_it_can_be_borne() -> None:
-    """Bob's short of one has made 12 of 100 at an effective leverage of 88 / 62, and at 90 he would have 60."""
-    desk = Desk(tiers=tiers(("0", "0.01")))
+@pytest.mark.parametrize(
+    ("contract", "size", "margins", "price", "score", "left"),
+    [
+        ("linear", "1", ("10", "50"), "88", "132/775", Fraction(60)),  # 12 of 100 at an effective leverage of 88 / 62
+        (
+            "inverse",
+            "100",
+            ("0.1", "0.5"),
+            "80",
+            "5/12",
+            Fraction(100, 91) - Fraction(1, 2),
+        ),  # a quarter of its coin at one of 1.25 / 0.75
+    ],
+)
+def test_a_request_to_deleverage_shows_its_score_and_that_it_can_be_borne(
+    contract: str, size: str, margins: tuple[str, str], price: str, score: str, left: Fraction
+) -> None:
+    """Bob's short has made a part of what it was worth, at its effective leverage, and would have something left."""
+    desk = Desk(contract=contract, tiers=tiers(("0", "0.01")))
     for account in ("ann", "bob"):
         desk.deposit(account, "50")
-    desk.buy("ann", "1", "100", margin="10")
-    desk.sell("bob", "1", "100", margin="50")
+    desk.buy("ann", size, "100", margin=margins[0])
+    desk.sell("bob", size, "100", margin=margins[1])
     witness = Witness(desk.engine)
-    desk.tick("88")
-    desk.sell("ann", "1", "88", liquidation_id="ann|X|l1")
+    desk.tick(price)
+    desk.sell("ann", size, price, liquidation_id="ann|X|l1")
     ((asked, explanation),) = (each for each in witness.explained if isinstance(each[0], DeleverageRequested))
     assert_true(explanation)
     assert_said(explanation, msgspec.to_builtins(asked))
-    assert explanation.steps[-1].exact == "132/775"
-    assert value(condition(explanation, "it can bear the price").left) == 60
-    assert condition(explanation, "it can bear the price").holds
-
-
-def test_a_request_to_deleverage_an_inverse_position_shows_its_score() -> None:
-    """Bob's short of 100 dollars has made 1 / 80 - 1 / 100 of a coin in each, against 1 / 100: a quarter."""
-    desk = Desk(contract="inverse", tiers=tiers(("0", "0.01")))
-    for account in ("ann", "bob"):
-        desk.deposit(account, "5")
-    desk.buy("ann", "100", "100", margin="0.1")
-    desk.sell("bob", "100", "100", margin="0.5")
-    witness = Witness(desk.engine)
-    desk.tick("80")
-    desk.sell("ann", "100", "80", liquidation_id="ann|X|l1")
-    ((asked, explanation),) = (each for each in witness.explained if isinstance(each[0], DeleverageRequested))
-    assert_true(explanation)
-    assert_said(explanation, msgspec.to_builtins(asked))
-    assert explanation.steps[-1].exact == str(Fraction(1, 4) * Fraction(125, 100) / Fraction(75, 100))
-    assert condition(explanation, "it can bear the price").holds
+    assert explanation.steps[-1].exact == score
+    borne = condition(explanation, "it can bear the price")
+    assert (value(borne.left), borne.holds) == (left, True)
 
 
 def test_an_order_that_waited_until_the_price_was_back_is_for_one_step_and_says_so() -> None:

@@ -40,7 +40,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     counting(TriggerIndex, "place")
     counting(judge, "judge")
-    counting(rehearsal, "_standing")
+    counting(rehearsal, "standing")
     return done
 
 
@@ -58,7 +58,7 @@ def test_a_change_of_the_rate_touches_only_whom_it_moves(size: int, work: Counte
     (announced,) = desk.tick("92", time_us=2 * SECOND_US)
     assert (announced["would_call"], announced["would_call_notional"]) == (called, str(92 * called))
     assert (announced["would_liquidate"], announced["would_liquidate_notional"]) == (liquidated, str(92 * liquidated))
-    assert work == {"_standing": called + liquidated}
+    assert work == {"standing": called + liquidated}
     work.clear()
     said = Counter(told(desk.tick("92", time_us=3 * SECOND_US)))
     assert said == {"requirement_changed": 1, "called": called, "liquidation_started": liquidated} | {
@@ -71,7 +71,7 @@ def test_under_basis_entry_a_change_enters_the_instrument_once(work: Counter[str
     """Maintenance stands with the key there: the rehearsal tries everybody, and the change enters everybody."""
     desk = crowd(50, maintenance={"basis": "entry"})
     (_, announced) = desk.tick("92", time_us=2 * SECOND_US)
-    assert work["_standing"] == 50
+    assert work["standing"] == 50
     work.clear()
     desk.tick("92", time_us=3 * SECOND_US)
     assert work["place"] == 50 + announced["would_call"]
